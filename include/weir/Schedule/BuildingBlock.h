@@ -1,0 +1,68 @@
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A schedule as software pipelining sees it: one microbatch, and an interval.
+
+#ifndef WEIR_SCHEDULE_BUILDINGBLOCK_H
+#define WEIR_SCHEDULE_BUILDINGBLOCK_H
+
+#include "weir/Schedule/Schedule.h"
+
+namespace weir::schedule {
+
+/// The passes of one microbatch over all stages. Microbatch m runs the same
+/// passes m * interval later. Durations and bytes are those of the problem that
+/// the block is used with.
+///
+///   device 0  F0                B0 W0
+///   device 1     F1       B1 W1
+///   device 2        F2 B2 W2
+///
+/// The peak memory of the repeated block follows without unrolling it: what
+/// lives for L seconds is there at most ceil(L / interval) times at once.
+struct BuildingBlock {
+  struct Offsets {
+    double forward = 0;
+    double backwardInput = 0; // of the fused pass in a fused block
+    std::optional<double> backwardWeight;
+  };
+
+  double interval = 0;
+  /// B and W of a microbatch are one pass.
+  bool fused = false;
+  std::vector<Offsets> stages;
+
+  /// Gives every W that has no offset the next free slot of its device, in the
+  /// order of the B's. False if some W finds no gap that is long enough.
+  bool placeBackwardWeights(const Problem &problem);
+
+  /// One line that names two passes of a device that overlap in the repeated
+  /// block, or a pass that starts before its input is there; nullopt if none.
+  std::optional<std::string> check(const Problem &problem) const;
+
+  /// Seconds from the start of a stage's F to the end of the last pass that
+  /// reads what F kept.
+  double lifespan(const Problem &problem, int stage) const;
+
+  /// Upper bound on the activation bytes of each device in the repeated block:
+  /// the sum over its stages of ceil(lifespan / interval) * bytes, separately
+  /// for what B gives back, what W gives back and what B takes for W.
+  std::vector<int64_t> memoryBound(const Problem &problem) const;
+};
+
+/// The schedule that starts the block every interval: passes in the order of
+/// their times. Squeezing out the idle time of warm-up and cool-down keeps the
+/// order, so `simulate` does it.
+Schedule repeat(const BuildingBlock &block, const Problem &problem);
+
+/// Moves W's: the order of F's and B's of each device stays, and a W runs where
+/// the device would wait otherwise, or where memory forces it; activation bytes
+/// stay within `limits` (per device), or within what `schedule` itself needs
+/// with every W run as early as possible, whichever is larger. Decides by the
+/// durations of `problem`.
+Schedule reorder(const Problem &problem, const Schedule &schedule,
+                 const std::vector<int64_t> &limits);
+
+} // namespace weir::schedule
+
+#endif // WEIR_SCHEDULE_BUILDINGBLOCK_H

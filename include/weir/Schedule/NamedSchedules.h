@@ -1,0 +1,48 @@
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The schedules that have names in the literature.
+
+#ifndef WEIR_SCHEDULE_NAMEDSCHEDULES_H
+#define WEIR_SCHEDULE_NAMEDSCHEDULES_H
+
+#include "weir/Schedule/BuildingBlock.h"
+
+#include <span>
+
+namespace weir::schedule {
+
+struct NamedSchedule {
+  std::string_view name;
+  std::string_view description;
+  Placement placement;
+  int stagesPerDevice;
+};
+
+/// All named schedules, with the placement and the number of stages per device
+/// that each is made for. gpipe takes any other placement too; 1f1b and zb-h1
+/// take several consecutive stages per device as well.
+std::span<const NamedSchedule> listNamed();
+/// nullptr if there is none of that name.
+const NamedSchedule *findNamed(std::string_view name);
+
+/// The schedule `name` for any number of devices and microbatches. The order
+/// follows from the placement, the microbatches, the passes that stages have
+/// and the bytes they keep; durations play no part (named schedules assume
+/// F = B = W). gpipe and 1f1b use fused backward passes, zb-h1 and v-half split
+/// ones. A memory limit only keeps W's from being put off; whether it is met is
+/// for `verify` to say.
+///
+/// Returns nullopt and sets `error` (one line) where there is no such schedule
+/// or the placement does not fit it. Requires `!problem.check()`.
+std::optional<Schedule> buildNamed(std::string_view name,
+                                   const Problem &problem, std::string *error);
+
+/// The building block of `name` in slots of one pass, W's placed; nullopt for
+/// schedules without one (gpipe) and placements that do not fit.
+std::optional<BuildingBlock>
+namedBlock(std::string_view name, const Problem &problem, std::string *error);
+
+} // namespace weir::schedule
+
+#endif // WEIR_SCHEDULE_NAMEDSCHEDULES_H
