@@ -1,0 +1,479 @@
+//===----------------------------------------------------------------------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WEIR_DIALECT_IR_WEIROPS_TD
+#define WEIR_DIALECT_IR_WEIROPS_TD
+
+include "weir/Dialect/IR/WeirDialect.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/IR/SymbolInterfaces.td"
+
+class Weir_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Weir_Dialect, mnemonic, traits>;
+
+def Weir_Value : AnyTypeOf<[AnyStaticShapeTensor, Weir_BundleType]>;
+
+//===----------------------------------------------------------------------===//
+// Interfaces
+//===----------------------------------------------------------------------===//
+
+def Weir_StagePassOpInterface : OpInterface<"StagePassOpInterface"> {
+  let cppNamespace = "::weir";
+  let description = [{
+    A pass of a stage: an op with one isolated region that is compiled to one
+    kernel. `kernel` names the compiled function and `workspace` its scratch
+    memory in bytes, once `convert-weir-to-host` has run; `seconds` is its
+    estimated duration.
+  }];
+  let methods = [
+    InterfaceMethod<"The kind of pass.", "::weir::PassKind", "getPassKind">,
+    InterfaceMethod<"The stage, or -1 for an update.", "int64_t",
+                    "getStageNumber">,
+    InterfaceMethod<"The body.", "::mlir::Block &", "getBodyBlock">,
+    InterfaceMethod<"Estimated seconds, or 0.", "double", "getEstimatedSeconds">,
+    InterfaceMethod<"Scratch bytes, or 0.", "int64_t", "getWorkspaceBytes">,
+    InterfaceMethod<"The compiled function, or null.",
+                    "::mlir::FlatSymbolRefAttr", "getKernelAttr">,
+  ];
+}
+
+//===----------------------------------------------------------------------===//
+// Level 1: the model
+//===----------------------------------------------------------------------===//
+
+def Weir_VariableOp : Weir_Op<"variable", [Symbol]> {
+  let summary = "A parameter of the model";
+  let description = [{
+    A tensor that outlives the step: read by `weir.read`, its gradient gathered by
+    `weir.accumulate`, changed by `weir.update` only. The optimizer decays it
+    towards zero if `decay` is given.
+
+    Example:
+
+    ```mlir
+    weir.variable @embedding <normal, 0.02> decay : tensor<256x64xf32>
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name,
+                       OptionalAttr<StrAttr>:$sym_visibility,
+                       Weir_InitAttr:$init, UnitAttr:$decay,
+                       TypeAttrOf<AnyStaticShapeTensor>:$type);
+  let assemblyFormat = [{
+    $sym_name $init (`decay` $decay^)? attr-dict `:` $type
+  }];
+  let hasVerifier = 1;
+}
+
+def Weir_ReadOp : Weir_Op<"read",
+    [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "The value of a variable during this step";
+  let description = [{
+    Variables do not change within a step, so reading is pure, and every pass
+    reads what it needs on its own.
+
+    Example:
+
+    ```mlir
+    %w = weir.read @embedding : tensor<256x64xf32>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$variable);
+  let results = (outs AnyStaticShapeTensor:$result);
+  let assemblyFormat = "$variable attr-dict `:` type($result)";
+}
+
+def Weir_ScatterAddOp : Weir_Op<"scatter_add",
+    [Pure, AllTypesMatch<["init", "result"]>]> {
+  let summary = "Add rows to a table at given positions";
+  let description = [{
+    `result` is `init` with `updates[i, :]` added to row `indices[i]`, for all
+    positions `i` of `indices` in row-major order, one after another: the order
+    of the additions, and so the rounding, is fixed. Rows may repeat. This is the
+    adjoint of `tensor.gather` along dimension 0.
+
+    Shapes: `updates` is `indices` x C, `init` is V x C. An index outside 0..V-1
+    is undefined behaviour; the runtime checks the data against V before
+    training.
+
+    Example:
+
+    ```mlir
+    %g = weir.scatter_add %dx into %zero[%tokens]
+        : tensor<2x8x64xf32> into tensor<256x64xf32>[tensor<2x8xi32>]
+    ```
+  }];
+  let arguments = (ins AnyStaticShapeTensor:$updates,
+                       AnyStaticShapeTensor:$init,
+                       AnyStaticShapeTensor:$indices);
+  let results = (outs AnyStaticShapeTensor:$result);
+  let assemblyFormat = [{
+    $updates `into` $init `[` $indices `]` attr-dict
+    `:` type($updates) `into` type($init) `[` type($indices) `]`
+  }];
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Level 2: the joint graph
+//===----------------------------------------------------------------------===//
+
+def Weir_AccumulateOp : Weir_Op<"accumulate",
+    [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "Add to the gradient of a variable";
+  let description = [{
+    Adds `gradient` to the accumulator of use number `use` of the variable. Every
+    use of a variable has an accumulator of its own, cleared at the start of a
+    step; the update adds them in the order of their numbers. So the bits of a
+    gradient do not depend on how the model is cut.
+
+    Example:
+
+    ```mlir
+    weir.accumulate @embedding use 1, %g : tensor<256x64xf32>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$variable, I64Attr:$use,
+                       AnyStaticShapeTensor:$gradient);
+  let assemblyFormat = [{
+    $variable `use` $use `,` $gradient attr-dict `:` type($gradient)
+  }];
+  let hasVerifier = 1;
+}
+
+def Weir_ReportOp : Weir_Op<"report"> {
+  let summary = "Add to the loss and the count of the step";
+  let description = [{
+    Adds the loss sum of this microbatch, and the number of labels that are not
+    ignored, to the totals of the step. The update divides by the total count.
+
+    Example:
+
+    ```mlir
+    weir.report %loss, %count : tensor<f32>, tensor<f32>
+    ```
+  }];
+  let arguments = (ins 0DTensorOf<[AnyFloat]>:$loss,
+                       0DTensorOf<[AnyFloat]>:$count);
+  let assemblyFormat = [{
+    $loss `,` $count attr-dict `:` type($loss) `,` type($count)
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Level 3: stages
+//===----------------------------------------------------------------------===//
+
+def Weir_PipelineOp : Weir_Op<"pipeline",
+    [Symbol, IsolatedFromAbove, SingleBlock, NoTerminator]> {
+  let summary = "The passes of all stages, for one microbatch";
+  let description = [{
+    The body is the dataflow graph of one microbatch: the passes of every stage in
+    an order in which they could run, every value that crosses from one pass to
+    another an SSA value. So what a pass needs, what it keeps and for whom is
+    explicit, and the bytes follow by liveness. The block arguments are the data
+    inputs of the model, named by `inputs`; integers are not sent between stages,
+    each device loads the inputs its stages use.
+
+    Updates (`weir.update`) come last, one per variable; they run once per step.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name,
+                       OptionalAttr<StrAttr>:$sym_visibility,
+                       I64Attr:$stages, StrArrayAttr:$inputs);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasRegionVerifier = 1;
+}
+
+class Weir_StagePassOp<string mnemonic>
+    : Weir_Op<mnemonic, [IsolatedFromAbove, HasParent<"PipelineOp">,
+                         SingleBlockImplicitTerminator<"YieldOp">,
+                         Weir_StagePassOpInterface]> {
+  let arguments = (ins I64Attr:$stage, Variadic<Weir_Value>:$inputs,
+                       OptionalAttr<FlatSymbolRefAttr>:$kernel,
+                       OptionalAttr<I64Attr>:$workspace,
+                       OptionalAttr<F64Attr>:$seconds);
+  let results = (outs Variadic<Weir_Value>:$outputs);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  code passDeclaration = [{
+    ::mlir::Block &getBodyBlock() { return getBody().front(); }
+    int64_t getStageNumber() { return getStage(); }
+    double getEstimatedSeconds() {
+      return getSeconds() ? getSeconds()->convertToDouble() : 0.0;
+    }
+    int64_t getWorkspaceBytes() { return getWorkspace().value_or(0); }
+  }];
+}
+
+def Weir_ForwardOp : Weir_StagePassOp<"forward"> {
+  let summary = "F: the forward pass of a stage";
+  let description = [{
+    Takes the stage's inputs, gives its outputs and the bundles that its backward
+    passes read.
+
+    Example:
+
+    ```mlir
+    %y, %kept = weir.forward 1 (%a = %x : tensor<4x8xf32>)
+        -> (tensor<4x8xf32>, !weir.bundle<tensor<4x8xf32>>) {
+      %e = math.exp %a : tensor<4x8xf32>
+      %b = weir.pack %e : (tensor<4x8xf32>) -> !weir.bundle<tensor<4x8xf32>>
+      weir.yield %e, %b : tensor<4x8xf32>, !weir.bundle<tensor<4x8xf32>>
+    }
+    ```
+  }];
+  let extraClassDeclaration = passDeclaration # [{
+    ::weir::PassKind getPassKind() { return ::weir::PassKind::Forward; }
+  }];
+}
+
+def Weir_BackwardInputOp : Weir_StagePassOp<"backward_input"> {
+  let summary = "B: gradients of the activations of a stage";
+  let description = [{
+    What the stages before this one wait for: from the gradients of the stage's
+    outputs to those of its inputs. Holds no work that only a variable's gradient
+    needs. Assembly as for `weir.forward`.
+  }];
+  let extraClassDeclaration = passDeclaration # [{
+    ::weir::PassKind getPassKind() { return ::weir::PassKind::BackwardInput; }
+  }];
+}
+
+def Weir_BackwardWeightOp : Weir_StagePassOp<"backward_weight"> {
+  let summary = "W: gradients of the variables of a stage";
+  let description = [{
+    Gathers the gradients of the variables by `weir.accumulate`. Nothing but the
+    update waits for it. Assembly as for `weir.forward`.
+  }];
+  let extraClassDeclaration = passDeclaration # [{
+    ::weir::PassKind getPassKind() { return ::weir::PassKind::BackwardWeight; }
+  }];
+}
+
+def Weir_UpdateOp : Weir_Op<"update",
+    [IsolatedFromAbove, HasParent<"PipelineOp">,
+     SingleBlockImplicitTerminator<"YieldOp">,
+     Weir_StagePassOpInterface,
+     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "U: the optimizer's step for one variable";
+  let description = [{
+    The block arguments are, in this order: the variable; one gradient per use;
+    the optimizer's state, one tensor per name in `states`; and as `tensor<f32>`
+    the step's count of labels, the learning rate and the number of the step
+    (from 1). The body yields the new variable and the new states.
+
+    Example:
+
+    ```mlir
+    weir.update @w uses 1 states [] (%w: tensor<8xf32>, %g: tensor<8xf32>,
+        %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+      ...
+      weir.yield %new : tensor<8xf32>
+    }
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$variable, I64Attr:$uses,
+                       StrArrayAttr:$states,
+                       OptionalAttr<FlatSymbolRefAttr>:$kernel,
+                       OptionalAttr<I64Attr>:$workspace,
+                       OptionalAttr<F64Attr>:$seconds);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::Block &getBodyBlock() { return getBody().front(); }
+    ::weir::PassKind getPassKind() { return ::weir::PassKind::Update; }
+    int64_t getStageNumber() { return -1; }
+    double getEstimatedSeconds() {
+      return getSeconds() ? getSeconds()->convertToDouble() : 0.0;
+    }
+    int64_t getWorkspaceBytes() { return getWorkspace().value_or(0); }
+  }];
+}
+
+def Weir_PackOp : Weir_Op<"pack", [Pure]> {
+  let summary = "Make a bundle";
+  let arguments = (ins Variadic<AnyStaticShapeTensor>:$members);
+  let results = (outs Weir_BundleType:$bundle);
+  let assemblyFormat = [{
+    $members attr-dict `:` functional-type($members, $bundle)
+  }];
+  let hasVerifier = 1;
+}
+
+def Weir_UnpackOp : Weir_Op<"unpack", [Pure]> {
+  let summary = "Take a bundle apart";
+  let arguments = (ins Weir_BundleType:$bundle);
+  let results = (outs Variadic<AnyStaticShapeTensor>:$members);
+  let assemblyFormat = [{
+    $bundle attr-dict `:` functional-type($bundle, $members)
+  }];
+  let hasVerifier = 1;
+}
+
+def Weir_YieldOp : Weir_Op<"yield", [Pure, Terminator]> {
+  let summary = "The outputs of a pass";
+  let arguments = (ins Variadic<Weir_Value>:$values);
+  let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+  let builders = [OpBuilder<(ins), [{}]>];
+}
+
+//===----------------------------------------------------------------------===//
+// Levels 4 and 5: programs
+//===----------------------------------------------------------------------===//
+
+def Weir_ProgramOp : Weir_Op<"program",
+    [Symbol, SingleBlock, NoTerminator, NoRegionArguments,
+     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "What one device does in a step, in order";
+  let description = [{
+    A straight list of actions on SSA values. Values live from the action that
+    makes them to the last that uses them, transfers from start to wait.
+
+    After `weir-plan-memory`, `arena` is the number of bytes of the device's one
+    arena and every op that makes a value carries the offsets of its results.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name,
+                       OptionalAttr<StrAttr>:$sym_visibility,
+                       FlatSymbolRefAttr:$pipeline, I64Attr:$device,
+                       I64Attr:$microbatches,
+                       OptionalAttr<StrAttr>:$schedule,
+                       OptionalAttr<I64Attr>:$arena,
+                       OptionalAttr<I64Attr>:$limit);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $sym_name `of` $pipeline `device` $device `microbatches` $microbatches
+    (`schedule` $schedule^)? (`arena` $arena^)? (`limit` $limit^)?
+    attr-dict-with-keyword $body
+  }];
+  let hasVerifier = 1;
+}
+
+class Weir_ActionOp<string mnemonic, list<Trait> traits = []>
+    : Weir_Op<mnemonic, traits # [HasParent<"ProgramOp">]>;
+
+def Weir_ResidentOp : Weir_ActionOp<"resident"> {
+  let summary = "A buffer that lives through all steps";
+  let description = [{
+    `gradient` names the use, `state` the number of the optimizer's state.
+    Residents come before all other ops of a program.
+
+    Example:
+
+    ```mlir
+    %g = weir.resident gradient @w 0 : tensor<8xf32>
+    %n = weir.resident count : tensor<f32>
+    ```
+  }];
+  let arguments = (ins Weir_ResidentKindAttr:$kind,
+                       OptionalAttr<FlatSymbolRefAttr>:$variable,
+                       OptionalAttr<I64Attr>:$index,
+                       OptionalAttr<DenseI64ArrayAttr>:$offsets);
+  let results = (outs AnyStaticShapeTensor:$result);
+  let assemblyFormat = [{
+    $kind ($variable^)? ($index^)? (`at` $offsets^)? attr-dict
+    `:` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Weir_LoadOp : Weir_ActionOp<"load"> {
+  let summary = "Load a data input of a microbatch";
+  let arguments = (ins StrAttr:$input, I64Attr:$microbatch,
+                       OptionalAttr<DenseI64ArrayAttr>:$offsets);
+  let results = (outs AnyStaticShapeTensor:$result);
+  let assemblyFormat = [{
+    $input `microbatch` $microbatch (`at` $offsets^)? attr-dict
+    `:` type($result)
+  }];
+}
+
+def Weir_RunOp : Weir_ActionOp<"run", [AttrSizedResultSegments]> {
+  let summary = "Run a pass";
+  let description = [{
+    Runs a pass of a stage for one microbatch, or the update of a variable. The
+    operands and results are those of the pass in the pipeline; `backward` runs
+    backward_input and then backward_weight, and what the first keeps for the
+    second is a result in `between`, which lives during this action only. The
+    operands of an update are the gradients of all uses of the variable in order
+    and the step's count.
+
+    Planned, `offsets` holds one offset per result in order and `scratch` the
+    offset of the pass's workspace.
+
+    Example:
+
+    ```mlir
+    %y, %k = weir.run forward 0 microbatch 3 (%x)
+        : (tensor<4x8xf32>) -> (tensor<4x8xf32>, !weir.bundle<tensor<4x8xf32>>)
+    weir.run update @w (%g, %n) : (tensor<8xf32>, tensor<f32>) -> ()
+    ```
+  }];
+  let arguments = (ins Weir_PassKindAttr:$pass, OptionalAttr<I64Attr>:$stage,
+                       OptionalAttr<FlatSymbolRefAttr>:$variable,
+                       OptionalAttr<I64Attr>:$microbatch,
+                       Variadic<Weir_Value>:$inputs,
+                       OptionalAttr<DenseI64ArrayAttr>:$offsets,
+                       OptionalAttr<I64Attr>:$scratch);
+  let results = (outs Variadic<Weir_Value>:$outputs,
+                      Variadic<Weir_Value>:$between);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+}
+
+def Weir_SendStartOp : Weir_ActionOp<"send_start"> {
+  let summary = "Start to send a tensor to another device";
+  let description = [{
+    Sends and receives between a pair of devices match in program order per
+    direction; `message` is the same at both ends and unlike any other.
+  }];
+  let arguments = (ins AnyStaticShapeTensor:$value, I64Attr:$peer,
+                       I64Attr:$message, OptionalAttr<I64Attr>:$microbatch);
+  let results = (outs Weir_SendingType:$token);
+  let assemblyFormat = [{
+    $value `to` $peer `message` $message (`microbatch` $microbatch^)?
+    attr-dict `:` type($value)
+  }];
+}
+
+def Weir_RecvStartOp : Weir_ActionOp<"recv_start"> {
+  let summary = "Start to receive a tensor from another device";
+  let arguments = (ins I64Attr:$peer, I64Attr:$message,
+                       OptionalAttr<I64Attr>:$microbatch,
+                       OptionalAttr<DenseI64ArrayAttr>:$offsets);
+  let results = (outs Weir_ReceivingType:$token);
+  let assemblyFormat = [{
+    `from` $peer `message` $message (`microbatch` $microbatch^)?
+    (`at` $offsets^)? attr-dict `:` qualified(type($token))
+  }];
+}
+
+def Weir_WaitOp : Weir_ActionOp<"wait"> {
+  let summary = "Wait for a transfer that was started";
+  let description = [{
+    Waiting for a receive gives the received tensor, in the buffer of the
+    `weir.recv_start`.
+
+    Example:
+
+    ```mlir
+    %r = weir.recv_start from 0 message 4 : !weir.receiving<tensor<8xf32>>
+    %x = weir.wait %r : !weir.receiving<tensor<8xf32>> -> tensor<8xf32>
+    weir.wait %s : !weir.sending
+    ```
+  }];
+  let arguments = (ins AnyTypeOf<[Weir_SendingType, Weir_ReceivingType]>:$token);
+  let results = (outs Optional<AnyStaticShapeTensor>:$result);
+  let assemblyFormat = [{
+    $token attr-dict `:` qualified(type($token)) (`->` type($result)^)?
+  }];
+  let hasVerifier = 1;
+}
+
+#endif // WEIR_DIALECT_IR_WEIROPS_TD

@@ -1,0 +1,213 @@
+//===- Passes.td - the passes, level by level -------------*- tablegen -*-===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WEIR_DIALECT_TRANSFORMS_PASSES_TD
+#define WEIR_DIALECT_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def WeirDifferentiate : Pass<"weir-differentiate", "::mlir::ModuleOp"> {
+  let summary = "Add the backward to the model: level 1 to level 2";
+  let description = [{
+    Turns the function with `weir.model`, which returns the sum of the losses and
+    the count of labels, into the joint graph (`weir.joint`), which returns
+    nothing: forward, `weir.report`, backward, and one `weir.accumulate` per use
+    of a variable. The seed of the backward is 1.
+
+    Every forward op gets a number in `weir.op`, every op of its adjoint the same
+    number in `weir.adjoint_of`. The op that makes the whole gradient of a value
+    that depends on the data (the arguments of the function) is marked
+    `weir.activation_gradient`.
+  }];
+  let dependentDialects = ["::weir::WeirDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+def WeirFixRounding : Pass<"weir-fix-rounding", "::mlir::ModuleOp"> {
+  let summary = "Fix the order of reductions and the expansion of math functions";
+  let description = [{
+    After this pass the bits of every value of the joint graph are defined, so no
+    cut, fusion or vectorisation can change them.
+
+    - Every `linalg.generic` that reduces gets `weir.lanes = L`. The iteration
+      space of its reduction dimensions, in row-major order, is dealt to L lanes
+      round robin: element i to lane i mod L. Each lane folds its elements in
+      order, starting from the first; lanes are then combined by halving: lane j
+      with lane j + L/2, then L/4 and so on, lanes that got no element left out;
+      last, the value of `outs` is combined with the result, `outs` on the left.
+    - Scalar `math` functions on f32 become their polynomials (`exp`, `log`,
+      `tanh`, `erf`), so every vector width gives the same bits. Other functions
+      and types call libm.
+    - Matrix products (`linalg.contract`) keep the order of the product library,
+      which depends on the shape and the number of threads only.
+  }];
+  let options = [
+    Option<"lanes", "lanes", "int64_t", "16",
+           "Lanes of a reduction; a power of two">,
+  ];
+  let dependentDialects = ["::weir::WeirDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect",
+                           "::mlir::vector::VectorDialect",
+                           "::mlir::linalg::LinalgDialect"];
+}
+
+def WeirEstimateCosts : Pass<"weir-estimate-costs", "::mlir::ModuleOp"> {
+  let summary = "Estimate what every op of the joint graph costs";
+  let description = [{
+    Sets `weir.flops`, `weir.bytes` (read and written) and `weir.seconds`
+    (the larger of flops over the peak and bytes over the bandwidth, plus a fixed
+    cost per op) on every op of the joint graph that computes.
+  }];
+  let options = [
+    Option<"gflops", "gflops", "double", "80.0",
+           "Speed of matrix products in 1e9 operations per second">,
+    Option<"scalarGflops", "scalar-gflops", "double", "10.0",
+           "Speed of other arithmetic in 1e9 operations per second">,
+    Option<"gigabytesPerSecond", "gbps", "double", "12.0",
+           "Memory bandwidth in 1e9 bytes per second">,
+    Option<"overhead", "overhead", "double", "5e-7",
+           "Fixed seconds per op">,
+  ];
+}
+
+def WeirPartition : Pass<"weir-partition", "::mlir::ModuleOp"> {
+  let summary = "Give every op of the joint graph a stage";
+  let description = [{
+    Cuts the forward ops, in their order, into `stages` pieces such that the
+    slowest device is as fast as can be (dynamic programming over the cut
+    positions; a stage costs its forward and its backward; ties go to the cut
+    that sends fewer bytes). With `memory-limit`, a cut whose parameters,
+    gradients, optimizer state and activations of one microbatch do not fit a
+    device is not taken. An adjoint gets the stage of its forward op.
+    Constants, reads of variables and empty tensors stay without a stage: every
+    pass has its own.
+
+    The placement says which device holds a stage: `linear` (stage i on device
+    i), `loop` (i mod devices) or `v` (back and forth).
+  }];
+  let options = [
+    Option<"stages", "stages", "int64_t", "1", "Number of stages">,
+    Option<"devices", "devices", "int64_t", "0",
+           "Number of devices; 0 means one per stage">,
+    Option<"placement", "placement", "std::string", "\"linear\"",
+           "linear, loop or v">,
+    Option<"memoryLimit", "memory-limit", "int64_t", "0",
+           "Bytes per device; 0 means no limit">,
+    Option<"stateTensors", "state-tensors", "int64_t", "2",
+           "Optimizer states per parameter, for the memory limit">,
+    ListOption<"cuts", "cuts", "int64_t",
+           "Numbers (weir.op) of the first op of stages 1, 2, ...: cut there">,
+  ];
+  let dependentDialects = ["::weir::WeirDialect"];
+}
+
+def WeirSplitBackward : Pass<"weir-split-backward", "::mlir::ModuleOp"> {
+  let summary = "Tell backward_input and backward_weight apart by slicing";
+  let description = [{
+    Sets `weir.pass` on every op that has a stage. A backward op is
+    backward_input if a gradient that another stage waits for, or the gradient of
+    any value that depends on the data, depends on it; all others, which only
+    variables wait for, are backward_weight.
+  }];
+  let dependentDialects = ["::weir::WeirDialect"];
+}
+
+def WeirOutlineStages : Pass<"weir-outline-stages", "::mlir::ModuleOp"> {
+  let summary = "Cut the joint graph into passes of stages: level 2 to level 3";
+  let description = [{
+    Makes a `weir.pipeline` of the coloured joint graph. What one pass of a stage
+    keeps for a later one goes into a bundle per reader; stage inputs, outputs
+    and gradients are plain values. Ops without a stage (constants, reads) are
+    repeated where they are used. What forward keeps is, where the choice is
+    free, the smaller side of reshapes and slices.
+  }];
+  let dependentDialects = ["::weir::WeirDialect"];
+}
+
+def WeirAddOptimizer : Pass<"weir-add-optimizer", "::mlir::ModuleOp"> {
+  let summary = "Add the updates of the variables";
+  let description = [{
+    Adds one `weir.update` per variable of the pipeline.
+
+    - `sgd`: v = momentum * v + g; w = w - lr * (v + weight_decay * w)
+    - `adamw`: as in "Decoupled Weight Decay Regularization" (arXiv 1711.05101):
+      m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+      w = w - lr * (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)
+      + weight_decay * w)
+
+    where g is the sum of the gradients of all uses, in the order of the uses,
+    divided by the step's count of labels. Only variables marked `decay` decay.
+  }];
+  let options = [
+    Option<"optimizer", "optimizer", "std::string", "\"adamw\"",
+           "adamw or sgd">,
+    Option<"momentum", "momentum", "double", "0.9", "Momentum of sgd">,
+    Option<"beta1", "beta1", "double", "0.9", "First decay rate of adamw">,
+    Option<"beta2", "beta2", "double", "0.95", "Second decay rate of adamw">,
+    Option<"epsilon", "epsilon", "double", "1e-8", "Epsilon of adamw">,
+    Option<"weightDecay", "weight-decay", "double", "0.1", "Weight decay">,
+  ];
+  let dependentDialects = ["::weir::WeirDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+def WeirSchedule : Pass<"weir-schedule", "::mlir::ModuleOp"> {
+  let summary = "Order the passes on the devices: level 3 to level 4";
+  let description = [{
+    Makes one `weir.program` per device of a pipeline by a named schedule of the
+    scheduling library, with the loads, sends, receives and waits it needs.
+    Sends start as soon as their value is there; receives start right before
+    the pass that runs ahead of the pass that needs them.
+  }];
+  let options = [
+    Option<"schedule", "schedule", "std::string", "\"1f1b\"",
+           "gpipe, 1f1b, zb-h1 or v-half">,
+    Option<"devices", "devices", "int64_t", "0",
+           "Number of devices; 0 means as many as the schedule's placement "
+           "gives for the stages">,
+    Option<"microbatches", "microbatches", "int64_t", "1",
+           "Microbatches per step">,
+    Option<"memoryLimit", "memory-limit", "int64_t", "0",
+           "Bytes per device; 0 means no limit">,
+  ];
+  let dependentDialects = ["::weir::WeirDialect"];
+}
+
+def WeirPlanMemory : Pass<"weir-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "Give every buffer an offset in its device's arena: level 4 to 5";
+  let description = [{
+    Residents first, then everything else by its live range: from the action that
+    makes a value (a receive: from its start) to the last that uses it (a send: to
+    its wait). Fails if a program's limit is exceeded, and says by how much.
+  }];
+  let dependentDialects = ["::weir::WeirDialect"];
+}
+
+def WeirVerifyPrograms : Pass<"weir-verify-programs", "::mlir::ModuleOp"> {
+  let summary = "Prove that the programs are right before anything runs";
+  let description = [{
+    On the programs of each pipeline together:
+
+    - every pass of every stage runs once per microbatch, on one device, in the
+      order of the microbatches, on the values that the pipeline says;
+    - every variable is updated once where it is held, after its last gradient;
+    - sends and receives match in order per pair of devices and direction;
+    - no deadlock: rendezvous transfers, in-order queues and program order have
+      no cycle;
+    - every transfer is waited for, and before its buffer is used;
+    - planned: no two buffers that live at the same time overlap, offsets are
+      aligned and inside the arena, the arena is within the limit.
+
+    Every refusal names the two ops at fault.
+  }];
+}
+
+#endif // WEIR_DIALECT_TRANSFORMS_PASSES_TD

@@ -1,0 +1,74 @@
+//===- PassBuffers.cpp - the buffers of a compiled pass -------------------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "weir/Analysis/PassBuffers.h"
+
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+using namespace weir;
+
+static void addUpdateBuffers(UpdateOp update,
+                             SmallVectorImpl<PassBuffer> &buffers) {
+  using Kind = PassBuffer::Kind;
+  Block &body = update.getBodyBlock();
+  unsigned argument = 0;
+  auto add = [&](Kind kind, int64_t index, StringRef variable) {
+    buffers.push_back(
+        {kind, index, variable, body.getArgument(argument++).getType()});
+  };
+  add(Kind::Parameter, 0, update.getVariable());
+  for (int64_t use = 0; use < static_cast<int64_t>(update.getUses()); ++use)
+    add(Kind::Gradient, use, update.getVariable());
+  for (int64_t state = 0, e = update.getStates().size(); state < e; ++state)
+    add(Kind::State, state, update.getVariable());
+  add(Kind::Count, 0, {});
+  add(Kind::LearningRate, 0, {});
+  add(Kind::Step, 0, {});
+}
+
+SmallVector<PassBuffer> weir::getPassBuffers(StagePassOpInterface pass) {
+  using Kind = PassBuffer::Kind;
+  SmallVector<PassBuffer> buffers;
+  if (auto update = dyn_cast<UpdateOp>(pass.getOperation())) {
+    addUpdateBuffers(update, buffers);
+  } else {
+    for (auto [index, type] : llvm::enumerate(pass->getOperandTypes()))
+      buffers.push_back({Kind::Operand, int64_t(index), {}, type});
+    for (auto [index, type] : llvm::enumerate(pass->getResultTypes()))
+      buffers.push_back({Kind::Result, int64_t(index), {}, type});
+    llvm::SetVector<StringRef> parameters;
+    llvm::SetVector<std::pair<StringRef, int64_t>> gradients;
+    llvm::DenseMap<StringRef, Type> types;
+    ReportOp report;
+    pass->walk([&](Operation *op) {
+      if (auto read = dyn_cast<ReadOp>(op)) {
+        parameters.insert(read.getVariable());
+        types[read.getVariable()] = read.getType();
+      } else if (auto accumulate = dyn_cast<AccumulateOp>(op)) {
+        gradients.insert({accumulate.getVariable(),
+                          static_cast<int64_t>(accumulate.getUse())});
+        types[accumulate.getVariable()] = accumulate.getGradient().getType();
+      } else if (auto op2 = dyn_cast<ReportOp>(op)) {
+        report = op2;
+      }
+    });
+    for (StringRef variable : parameters)
+      buffers.push_back({Kind::Parameter, 0, variable, types[variable]});
+    for (auto [variable, use] : gradients)
+      buffers.push_back({Kind::Gradient, use, variable, types[variable]});
+    if (report) {
+      auto scalar =
+          RankedTensorType::get({}, Float32Type::get(pass->getContext()));
+      buffers.push_back({Kind::Loss, 0, {}, scalar});
+      buffers.push_back({Kind::Count, 0, {}, scalar});
+    }
+  }
+  if (pass.getWorkspaceBytes() > 0)
+    buffers.push_back({Kind::Workspace, 0, {}, Type()});
+  return buffers;
+}

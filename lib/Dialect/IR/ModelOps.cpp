@@ -1,0 +1,71 @@
+//===- ModelOps.cpp - ops of models and joint graphs ----------------------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "weir/Dialect/IR/WeirDialect.h"
+
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace weir;
+
+LogicalResult VariableOp::verify() {
+  auto type = cast<RankedTensorType>(getType());
+  if (!isa<FloatType>(type.getElementType()))
+    return emitOpError("must hold floating-point numbers, got ") << type;
+  return success();
+}
+
+/// Checks that `symbol` names a variable of type `type`.
+static LogicalResult verifyVariable(Operation *op, FlatSymbolRefAttr symbol,
+                                    Type type, SymbolTableCollection &tables) {
+  auto variable = tables.lookupNearestSymbolFrom<VariableOp>(op, symbol);
+  if (!variable)
+    return op->emitOpError("names no variable: ") << symbol;
+  if (variable.getType() == type)
+    return success();
+  InFlightDiagnostic diag = op->emitOpError("has type ")
+                            << type << " but variable " << symbol << " has "
+                            << variable.getType();
+  diag.attachNote(variable.getLoc()) << "variable declared here";
+  return diag;
+}
+
+LogicalResult ReadOp::verifySymbolUses(SymbolTableCollection &tables) {
+  return verifyVariable(*this, getVariableAttr(), getType(), tables);
+}
+
+LogicalResult AccumulateOp::verifySymbolUses(SymbolTableCollection &tables) {
+  return verifyVariable(*this, getVariableAttr(), getGradient().getType(),
+                        tables);
+}
+
+LogicalResult AccumulateOp::verify() {
+  if (static_cast<int64_t>(getUse()) < 0)
+    return emitOpError("use must not be negative");
+  return success();
+}
+
+LogicalResult ScatterAddOp::verify() {
+  auto updates = cast<RankedTensorType>(getUpdates().getType());
+  auto init = cast<RankedTensorType>(getInit().getType());
+  auto indices = cast<RankedTensorType>(getIndices().getType());
+  if (init.getRank() != 2)
+    return emitOpError("needs a table of rank 2, got ") << init;
+  if (!indices.getElementType().isIntOrIndex())
+    return emitOpError("needs integer indices, got ") << indices;
+  if (updates.getElementType() != init.getElementType())
+    return emitOpError("adds elements of type ")
+           << updates.getElementType() << " to a table of "
+           << init.getElementType();
+  SmallVector<int64_t> expected(indices.getShape());
+  expected.push_back(init.getDimSize(1));
+  if (updates.getShape() != ArrayRef<int64_t>(expected))
+    return emitOpError("needs updates of the shape of the indices and then a "
+                       "row of the table, got ")
+           << updates << " for indices " << indices << " and table " << init;
+  return success();
+}

@@ -1,0 +1,116 @@
+//===- WeirDialect.cpp - types, attributes, registration ------------------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "weir/Dialect/IR/WeirDialect.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace weir;
+
+#include "weir/Dialect/IR/WeirDialect.cpp.inc"
+#include "weir/Dialect/IR/WeirEnums.cpp.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "weir/Dialect/IR/WeirAttributes.cpp.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "weir/Dialect/IR/WeirTypes.cpp.inc"
+
+#include "weir/Dialect/IR/WeirInterfaces.cpp.inc"
+
+void WeirDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "weir/Dialect/IR/WeirAttributes.cpp.inc"
+      >();
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "weir/Dialect/IR/WeirTypes.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "weir/Dialect/IR/WeirOps.cpp.inc"
+      >();
+}
+
+//===----------------------------------------------------------------------===//
+// InitAttr: `<normal, 0.02>`
+//===----------------------------------------------------------------------===//
+
+Attribute InitAttr::parse(AsmParser &parser, Type) {
+  StringRef keyword;
+  double value = 0.0;
+  SMLoc loc;
+  if (parser.parseLess() || parser.getCurrentLocation(&loc) ||
+      parser.parseKeyword(&keyword))
+    return {};
+  std::optional<InitKind> kind = symbolizeInitKind(keyword);
+  if (!kind) {
+    parser.emitError(loc, "unknown way to start a variable: '")
+        << keyword << "'; known are constant and normal";
+    return {};
+  }
+  if (parser.parseComma() || parser.parseFloat(value) || parser.parseGreater())
+    return {};
+  return InitAttr::get(
+      parser.getContext(), *kind,
+      FloatAttr::get(Float64Type::get(parser.getContext()), value));
+}
+
+void InitAttr::print(AsmPrinter &printer) const {
+  printer << "<" << stringifyInitKind(getKind()) << ", ";
+  printer.printAttributeWithoutType(getValue());
+  printer << ">";
+}
+
+//===----------------------------------------------------------------------===//
+// Bundles and sizes
+//===----------------------------------------------------------------------===//
+
+LogicalResult
+BundleType::verify(function_ref<InFlightDiagnostic()> emitError,
+                   ArrayRef<RankedTensorType> members) {
+  for (RankedTensorType member : members)
+    if (!member.hasStaticShape())
+      return emitError() << "members of a bundle must have static shapes, got "
+                         << member;
+  return success();
+}
+
+int64_t weir::getTensorBytes(RankedTensorType type) {
+  Type element = type.getElementType();
+  int64_t bits = element.isIndex() ? 64 : element.getIntOrFloatBitWidth();
+  return type.getNumElements() * ((bits + 7) / 8);
+}
+
+SmallVector<int64_t> weir::getMemberOffsets(BundleType type) {
+  SmallVector<int64_t> offsets;
+  int64_t offset = 0;
+  for (RankedTensorType member : type.getMembers()) {
+    offsets.push_back(offset);
+    offset += alignBuffer(getTensorBytes(member));
+  }
+  return offsets;
+}
+
+int64_t weir::getValueBytes(Type type) {
+  if (auto bundle = dyn_cast<BundleType>(type)) {
+    int64_t bytes = 0;
+    for (RankedTensorType member : bundle.getMembers())
+      bytes += alignBuffer(getTensorBytes(member));
+    return bytes;
+  }
+  return getTensorBytes(cast<RankedTensorType>(type));
+}
+
+#define GET_OP_CLASSES
+#include "weir/Dialect/IR/WeirOps.cpp.inc"
