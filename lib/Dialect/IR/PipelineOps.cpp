@@ -128,11 +128,11 @@ ParseResult PipelineOp::parse(OpAsmParser &parser, OperationState &result) {
   SmallVector<Attribute> inputs;
   auto parseInput = [&]() -> ParseResult {
     OpAsmParser::Argument &argument = arguments.emplace_back();
-    StringAttr input;
+    std::string input;
     if (parser.parseArgument(argument) || parser.parseEqual() ||
-        parser.parseAttribute(input) || parser.parseColonType(argument.type))
+        parser.parseString(&input) || parser.parseColonType(argument.type))
       return failure();
-    inputs.push_back(input);
+    inputs.push_back(builder.getStringAttr(input));
     return success();
   };
   if (parser.parseSymbolName(name) || parser.parseKeyword("stages") ||

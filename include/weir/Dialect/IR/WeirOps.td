@@ -321,7 +321,9 @@ def Weir_YieldOp : Weir_Op<"yield", [Pure, Terminator]> {
   let summary = "The outputs of a pass";
   let arguments = (ins Variadic<Weir_Value>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
-  let builders = [OpBuilder<(ins), [{}]>];
+  let builders = [OpBuilder<(ins), [{
+    build($_builder, $_state, ::mlir::ValueRange());
+  }]>];
 }
 
 //===----------------------------------------------------------------------===//
