@@ -13,11 +13,23 @@
 
 namespace weir::schedule {
 
+/// How a picture names quantities. Schedules of real programs are drawn in
+/// seconds and bytes; those of a unit problem in units of a pass and of an
+/// activation.
+struct PictureUnits {
+  bool abstract = false;
+  /// Seconds and bytes of one abstract unit.
+  double time = 1;
+  double memory = 1;
+};
+
 /// A self-contained SVG: the timeline of every device with F, B, W and
-/// microbatch numbers, memory over time under it, and a caption with makespan,
-/// bubble, lower bound and peak memory.
+/// microbatch numbers (the second stage of a device in darker shades), memory
+/// over time under it, and a caption with makespan, bubble, lower bound and
+/// peak memory.
 void writeSvg(std::ostream &os, const Problem &problem,
-              const Schedule &schedule, const Simulation &simulation);
+              const Schedule &schedule, const Simulation &simulation,
+              const PictureUnits &units = {});
 
 /// {"schedule", "devices", "microbatches", "stages", "placement": [device of
 /// each stage], "makespan", "span", "lower_bound", "bound_scope",
@@ -33,7 +45,8 @@ void writeJson(std::ostream &os, const Problem &problem,
 /// that format has none.
 void writeCsv(std::ostream &os, const Schedule &schedule);
 
-/// Reads what `writeCsv` writes. Empty cells are idle time; cells of sends,
+/// Reads what `writeCsv` writes. Empty cells are idle time, empty lines at the
+/// end are none; cells of sends,
 /// receives and parameter sharding are skipped, since they follow from the
 /// order of passes. Returns nullopt and sets `error` to one line that begins
 /// with row and column, counted from 1, of what cannot be read.

@@ -1,0 +1,388 @@
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "weir/Schedule/BuildingBlock.h"
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <limits>
+#include <queue>
+#include <tuple>
+
+namespace weir::schedule {
+
+/// Offsets are sums of a few durations, so anything below this fraction of the
+/// interval is rounding.
+static constexpr double kTolerance = 1e-9;
+
+namespace {
+
+/// A pass of the block as it occupies its device, once per interval.
+struct Slot {
+  PassKind kind;
+  int stage;
+  double start;
+  double duration;
+};
+
+} // namespace
+
+static std::vector<Slot> slotsOfStage(const BuildingBlock &block,
+                                      const Problem &problem, int s) {
+  const Stage &stage = problem.stages[s];
+  const BuildingBlock::Offsets &offsets = block.stages[s];
+  std::vector<Slot> slots;
+  auto add = [&](PassKind kind, double start) {
+    slots.push_back({kind, s, start, stage.duration(kind)});
+  };
+  add(PassKind::Forward, offsets.forward);
+  if (block.fused) {
+    if (stage.hasBackward())
+      add(PassKind::Backward, offsets.backwardInput);
+    return slots;
+  }
+  if (stage.hasBackwardInput)
+    add(PassKind::BackwardInput, offsets.backwardInput);
+  if (stage.hasBackwardWeight && offsets.backwardWeight)
+    add(PassKind::BackwardWeight, *offsets.backwardWeight);
+  return slots;
+}
+
+static bool overlap(const Slot &a, const Slot &b, double interval) {
+  double tolerance = kTolerance * interval;
+  if (a.duration <= tolerance || b.duration <= tolerance)
+    return false;
+  double distance = std::fmod(b.start - a.start, interval);
+  if (distance < 0)
+    distance += interval;
+  // b begins `distance` after a, and a again `interval - distance` after b.
+  return distance < a.duration - tolerance ||
+         interval - distance < b.duration - tolerance;
+}
+
+static double transferSeconds(const Problem &problem, int from, int to,
+                              int64_t bytes) {
+  if (from == to)
+    return 0;
+  const Link &link = problem.link(from, to);
+  return link.latency + static_cast<double>(bytes) / link.bandwidth;
+}
+
+bool BuildingBlock::placeBackwardWeights(const Problem &problem) {
+  for (const std::vector<int> &stagesHere : problem.stagesOfDevices()) {
+    std::vector<Slot> occupied;
+    std::vector<int> toPlace;
+    for (int s : stagesHere) {
+      for (const Slot &slot : slotsOfStage(*this, problem, s))
+        occupied.push_back(slot);
+      if (!fused && problem.stages[s].hasBackwardWeight &&
+          !stages[s].backwardWeight)
+        toPlace.push_back(s);
+    }
+    std::sort(toPlace.begin(), toPlace.end(), [&](int a, int b) {
+      return stages[a].backwardInput < stages[b].backwardInput;
+    });
+    for (int s : toPlace) {
+      const Stage &stage = problem.stages[s];
+      double earliest =
+          stages[s].backwardInput + stage.duration(PassKind::BackwardInput);
+      // The earliest gap begins right there or where another pass ends.
+      std::vector<double> candidates = {earliest};
+      for (const Slot &slot : occupied) {
+        double end = slot.start + slot.duration;
+        double intervals = std::ceil((earliest - end) / interval - kTolerance);
+        candidates.push_back(std::max(earliest, end + intervals * interval));
+      }
+      std::sort(candidates.begin(), candidates.end());
+      auto fits = [&](double start) {
+        Slot w{PassKind::BackwardWeight, s, start, stage.backwardWeight};
+        return std::none_of(
+            occupied.begin(), occupied.end(),
+            [&](const Slot &slot) { return overlap(slot, w, interval); });
+      };
+      auto start = std::find_if(candidates.begin(), candidates.end(), fits);
+      if (start == candidates.end())
+        return false;
+      stages[s].backwardWeight = *start;
+      occupied.push_back(
+          {PassKind::BackwardWeight, s, *start, stage.backwardWeight});
+    }
+  }
+  return true;
+}
+
+std::optional<std::string> BuildingBlock::check(const Problem &problem) const {
+  auto name = [](const Slot &slot) {
+    return std::string(shortName(slot.kind)) + " of stage " +
+           std::to_string(slot.stage);
+  };
+  std::vector<std::vector<Slot>> devices(problem.numDevices);
+  double tolerance = kTolerance * interval;
+  for (int s = 0; s < problem.numStages(); ++s) {
+    const Stage &stage = problem.stages[s];
+    if (!fused && stage.hasBackwardWeight && !stages[s].backwardWeight)
+      return "W of stage " + std::to_string(s) + " has no offset";
+
+    double forwardArrival = -std::numeric_limits<double>::infinity();
+    if (s > 0) {
+      const Stage &previous = problem.stages[s - 1];
+      forwardArrival =
+          stages[s - 1].forward + previous.forward +
+          transferSeconds(problem, problem.placement[s - 1],
+                          problem.placement[s], previous.forwardTransferBytes);
+    }
+    double gradientArrival = stages[s].forward + stage.forward;
+    if (s + 1 < problem.numStages()) {
+      const Stage &next = problem.stages[s + 1];
+      double end =
+          stages[s + 1].backwardInput +
+          next.duration(fused ? PassKind::Backward : PassKind::BackwardInput);
+      gradientArrival =
+          std::max(gradientArrival,
+                   end + transferSeconds(problem, problem.placement[s + 1],
+                                         problem.placement[s],
+                                         next.backwardTransferBytes));
+    }
+    double backwardEnd =
+        stages[s].backwardInput + stage.duration(PassKind::BackwardInput);
+    for (const Slot &slot : slotsOfStage(*this, problem, s)) {
+      double earliest = gradientArrival;
+      if (slot.kind == PassKind::Forward)
+        earliest = forwardArrival;
+      else if (slot.kind == PassKind::BackwardWeight && stage.hasBackwardInput)
+        earliest = backwardEnd;
+      if (slot.start < earliest - tolerance)
+        return name(slot) + " starts before its input is there";
+      devices[problem.placement[s]].push_back(slot);
+    }
+  }
+  for (int device = 0; device < problem.numDevices; ++device) {
+    const std::vector<Slot> &slots = devices[device];
+    for (size_t i = 0; i < slots.size(); ++i) {
+      if (slots[i].duration > interval + tolerance)
+        return name(slots[i]) + " takes longer than the interval";
+      for (size_t j = i + 1; j < slots.size(); ++j)
+        if (overlap(slots[i], slots[j], interval))
+          return name(slots[i]) + " and " + name(slots[j]) +
+                 " overlap on device " + std::to_string(device);
+    }
+  }
+  return std::nullopt;
+}
+
+double BuildingBlock::lifespan(const Problem &problem, int stage) const {
+  double end = 0;
+  for (const Slot &slot : slotsOfStage(*this, problem, stage))
+    end = std::max(end, slot.start + slot.duration);
+  return end - stages[stage].forward;
+}
+
+std::vector<int64_t> BuildingBlock::memoryBound(const Problem &problem) const {
+  std::vector<int64_t> bound(problem.numDevices, 0);
+  for (int s = 0; s < problem.numStages(); ++s) {
+    const Stage &stage = problem.stages[s];
+    // Every pass takes at its start something that a later one gives back at
+    // its end: what B gives back first comes out of what F took.
+    auto copies = [&](double start, double end) {
+      double count = std::ceil((end - start) / interval - kTolerance);
+      return std::max<int64_t>(1, static_cast<int64_t>(count));
+    };
+    int64_t ofForward = stage.taken(PassKind::Forward);
+    int64_t ofBackward = 0;
+    double backwardStart = 0;
+    for (const Slot &slot : slotsOfStage(*this, problem, s)) {
+      double end = slot.start + slot.duration;
+      int64_t released = stage.released(slot.kind);
+      if (slot.kind == PassKind::BackwardInput ||
+          slot.kind == PassKind::Backward) {
+        ofBackward = stage.taken(slot.kind);
+        backwardStart = slot.start;
+      }
+      bool isLast = slot.kind == PassKind::BackwardWeight ||
+                    slot.kind == PassKind::Backward;
+      int64_t fromBackward = isLast ? ofBackward : 0;
+      int64_t fromForward = std::min(released - fromBackward, ofForward);
+      ofForward -= fromForward;
+      int64_t &total = bound[problem.placement[s]];
+      if (fromForward > 0)
+        total += fromForward * copies(stages[s].forward, end);
+      if (fromBackward > 0)
+        total += fromBackward * copies(backwardStart, end);
+    }
+  }
+  return bound;
+}
+
+Schedule repeat(const BuildingBlock &block, const Problem &problem) {
+  struct Entry {
+    double time;
+    Pass pass;
+  };
+  std::vector<std::vector<Entry>> devices(problem.numDevices);
+  for (int s = 0; s < problem.numStages(); ++s)
+    for (const Slot &slot : slotsOfStage(block, problem, s))
+      for (int m = 0; m < problem.numMicrobatches; ++m)
+        devices[problem.placement[s]].push_back(
+            {slot.start + m * block.interval, {slot.kind, s, m}});
+  Schedule schedule;
+  for (std::vector<Entry> &entries : devices) {
+    // Equal times come from passes that take none; data flows through them
+    // from the first stage to the last and back.
+    auto key = [](const Entry &entry) {
+      bool isForward = entry.pass.kind == PassKind::Forward;
+      return std::tuple(entry.time, !isForward,
+                        isForward ? entry.pass.stage : -entry.pass.stage,
+                        entry.pass.microbatch, entry.pass.kind);
+    };
+    std::sort(entries.begin(), entries.end(),
+              [&](const Entry &a, const Entry &b) { return key(a) < key(b); });
+    std::vector<Pass> &order = schedule.order.emplace_back();
+    order.reserve(entries.size());
+    for (const Entry &entry : entries)
+      order.push_back(entry.pass);
+  }
+  return schedule;
+}
+
+namespace {
+
+/// List scheduling in the order of time, device by device.
+class Reordering {
+public:
+  Reordering(const Problem &problem, const Schedule &schedule,
+             const std::vector<int64_t> &limits)
+      : problem(problem), schedule(schedule), limits(limits),
+        devices(problem.numDevices), inputs(arraySize(), kUnknown),
+        gradients(arraySize(), kUnknown) {
+    for (int m = 0; m < problem.numMicrobatches; ++m) {
+      inputs[m] = 0;
+      gradients[arraySize() - problem.numMicrobatches + m] = 0;
+    }
+    result.name = schedule.name;
+    result.order.resize(problem.numDevices);
+  }
+
+  Schedule run() {
+    for (int device = 0; device < problem.numDevices; ++device)
+      events.push({0, device});
+    while (!events.empty()) {
+      auto [time, device] = events.top();
+      events.pop();
+      if (time >= devices[device].freeAt)
+        step(device, time);
+    }
+    return std::move(result);
+  }
+
+private:
+  static constexpr double kUnknown = std::numeric_limits<double>::infinity();
+
+  struct Device {
+    size_t next = 0; // in the given order
+    double freeAt = 0;
+    int64_t held = 0;
+    std::deque<Pass> ready; // W's whose B has run
+  };
+
+  size_t arraySize() const {
+    return static_cast<size_t>(problem.numStages()) * problem.numMicrobatches;
+  }
+  size_t slot(int stage, int microbatch) const {
+    return static_cast<size_t>(stage) * problem.numMicrobatches + microbatch;
+  }
+  /// A W that may be moved. Where the stage has no B, its W waits for other
+  /// devices and keeps its place.
+  bool isMovable(const Pass &pass) const {
+    return pass.kind == PassKind::BackwardWeight &&
+           problem.stages[pass.stage].hasBackwardInput;
+  }
+
+  double readyTime(const Pass &pass) const {
+    if (pass.kind == PassKind::Update)
+      return 0;
+    size_t at = slot(pass.stage, pass.microbatch);
+    return pass.kind == PassKind::Forward ? inputs[at] : gradients[at];
+  }
+
+  void step(int d, double time) {
+    Device &device = devices[d];
+    const std::vector<Pass> &order = schedule.order[d];
+    while (device.next < order.size() && isMovable(order[device.next]))
+      ++device.next;
+    if (device.next == order.size()) {
+      if (!device.ready.empty())
+        start(d, takeReady(device), time);
+      return;
+    }
+    const Pass &pass = order[device.next];
+    bool fits =
+        device.held + problem.stages[pass.stage].taken(pass.kind) <= limits[d];
+    // An update follows every W of its stage.
+    if (pass.kind == PassKind::Update)
+      fits = std::none_of(device.ready.begin(), device.ready.end(),
+                          [&](const Pass &w) { return w.stage == pass.stage; });
+    double readyAt = readyTime(pass);
+    if ((readyAt > time || !fits) && !device.ready.empty())
+      return start(d, takeReady(device), time);
+    if (readyAt <= time) {
+      ++device.next;
+      return start(d, pass, time);
+    }
+    if (readyAt != kUnknown)
+      events.push({readyAt, d});
+  }
+
+  static Pass takeReady(Device &device) {
+    Pass pass = device.ready.front();
+    device.ready.pop_front();
+    return pass;
+  }
+
+  void start(int d, const Pass &pass, double time) {
+    Device &device = devices[d];
+    const Stage &stage = problem.stages[pass.stage];
+    result.order[d].push_back(pass);
+    device.held += stage.taken(pass.kind) - stage.released(pass.kind);
+    device.freeAt = time + stage.duration(pass.kind);
+    events.push({device.freeAt, d});
+    auto [kind, s, m] = pass;
+    if (kind == PassKind::Forward && s + 1 < problem.numStages())
+      arrive(inputs, s + 1, m, device.freeAt, d, stage.forwardTransferBytes);
+    bool sendsGradient = kind == PassKind::BackwardInput ||
+                         (kind == PassKind::Backward && stage.hasBackwardInput);
+    if (sendsGradient && s > 0)
+      arrive(gradients, s - 1, m, device.freeAt, d,
+             stage.backwardTransferBytes);
+    if (kind == PassKind::BackwardInput && stage.hasBackwardWeight)
+      device.ready.push_back({PassKind::BackwardWeight, s, m});
+  }
+
+  void arrive(std::vector<double> &times, int stage, int microbatch,
+              double sent, int from, int64_t bytes) {
+    int to = problem.placement[stage];
+    double time = sent + transferSeconds(problem, from, to, bytes);
+    times[slot(stage, microbatch)] = time;
+    if (to != from)
+      events.push({time, to});
+  }
+
+  const Problem &problem;
+  const Schedule &schedule;
+  const std::vector<int64_t> &limits;
+  std::vector<Device> devices;
+  // When the input of each F and the gradient for each backward pass arrive.
+  std::vector<double> inputs, gradients;
+  using Event = std::pair<double, int>;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events;
+  Schedule result;
+};
+
+} // namespace
+
+Schedule reorder(const Problem &problem, const Schedule &schedule,
+                 const std::vector<int64_t> &limits) {
+  return Reordering(problem, schedule, limits).run();
+}
+
+} // namespace weir::schedule
