@@ -79,6 +79,8 @@ void InitAttr::print(AsmPrinter &printer) const {
 LogicalResult
 BundleType::verify(function_ref<InFlightDiagnostic()> emitError,
                    ArrayRef<RankedTensorType> members) {
+  if (members.empty())
+    return emitError() << "a bundle must have members";
   for (RankedTensorType member : members)
     if (!member.hasStaticShape())
       return emitError() << "members of a bundle must have static shapes, got "
