@@ -1,0 +1,294 @@
+//===- Main.cpp - a training program from options to exit status ----------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "weir/Program.h"
+#include "weir/Runtime/Arena.h"
+#include "weir/Runtime/Executor.h"
+#include "weir/Runtime/Product.h"
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+
+using namespace weir::runtime;
+
+/// Steps that a trace keeps: enough to see the rhythm, few enough to look at.
+static constexpr int64_t tracedSteps = 8;
+
+/// What training may take beyond the plan and the executor's own tables:
+/// threads and their stacks, the code and packing buffers of oneDNN.
+static constexpr int64_t overheadBytes = int64_t(16) << 20;
+static constexpr int64_t overheadBytesPerThread = int64_t(8) << 20;
+
+//===----------------------------------------------------------------------===//
+// Interrupts
+//===----------------------------------------------------------------------===//
+
+static std::atomic<bool> interrupted = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+namespace {
+
+/// While it lives, the first interrupt asks for the end of training after the
+/// step under way; a second one ends the process as usual.
+class InterruptGuard {
+public:
+  InterruptGuard() {
+    interrupted = false;
+    struct sigaction action = {};
+    action.sa_handler = [](int) { interrupted = true; };
+    action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
+    sigaction(SIGINT, &action, &previous);
+  }
+  ~InterruptGuard() { sigaction(SIGINT, &previous, nullptr); }
+
+private:
+  struct sigaction previous;
+};
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Before training
+//===----------------------------------------------------------------------===//
+
+static Status checkModule(const weir_module &module, const Table &table) {
+  const int64_t numKernels = table.kernels().size();
+  for (int64_t i = 0; i < numKernels; ++i)
+    if (!module.kernels || !module.kernels[i])
+      return fail("program: compiled pass '",
+                  table.string(table.kernels()[i].name), "' is missing");
+  for (int64_t i = 0; i < module.num_products; ++i)
+    if (Status status = checkProduct(*module.products[i]); status.failed())
+      return fail("program: ", status.message());
+  return {};
+}
+
+/// No output may take the place of an input or of another output; but a
+/// training may go on in the file that it was loaded from.
+static Status checkPaths(const Options &options) {
+  struct {
+    const char *option;
+    const std::string &path;
+    bool isOutput;
+  } files[] = {
+      {"--data", options.data, false},
+      {"--load", options.load, false},
+      {"--save", options.save, true},
+      {"--save-gradients", options.saveGradients, true},
+      {"--metrics", options.metrics, true},
+      {"--trace", options.trace, true},
+  };
+  for (const auto &output : files) {
+    if (!output.isOutput || output.path.empty())
+      continue;
+    for (const auto &other : files) {
+      if (&other == &output || other.path.empty() ||
+          (&other.path == &options.load && &output.path == &options.save))
+        continue;
+      std::error_code ignored;
+      if (output.path == other.path ||
+          (std::filesystem::is_regular_file(output.path, ignored) &&
+           std::filesystem::equivalent(output.path, other.path, ignored)))
+        return fail(output.option, " and ", other.option,
+                    " name the same file '", output.path, "'");
+    }
+    // Metrics are written as training goes on, and may go to a pipe.
+    if (&output.path == &options.metrics)
+      continue;
+    if (Status status = OutputFile::check(output.path); status.failed())
+      return status;
+  }
+  return {};
+}
+
+static Status makeJob(const weir_module &module, const Options &options,
+                      Job &job) {
+  job.options = options;
+  Status status = Table::parse(module.table, module.table_bytes, job.table);
+  if (status.failed())
+    return status;
+  const Table &table = job.table;
+  if (status = checkModule(module, table); status.failed())
+    return status;
+  job.kernels.assign(module.kernels, module.kernels + table.kernels().size());
+  if (status = checkPaths(options); status.failed())
+    return status;
+  status = Data::open(options.data, table, options.seed, job.data);
+  if (status.failed())
+    return status;
+  if (!options.load.empty()) {
+    status =
+        openParameters(options.load, table, job.parameterFile, job.parameters);
+    if (status.failed())
+      return status;
+  }
+  if (!options.trace.empty())
+    job.trace = std::make_unique<Trace>(table, tracedSteps);
+  return {};
+}
+
+//===----------------------------------------------------------------------===//
+// After training
+//===----------------------------------------------------------------------===//
+
+static Status checkFinite(const std::vector<NamedTensor> &tensors) {
+  for (const NamedTensor &tensor : tensors) {
+    auto check = [&](const auto *elements) -> Status {
+      for (size_t i = 0; i < tensor.bytes / sizeof(*elements); ++i)
+        if (!std::isfinite(elements[i]))
+          return fail("element ", i, " of parameter '", tensor.name,
+                      "' is not finite after training; nothing is saved");
+      return {};
+    };
+    Status status = tensor.elementType == WEIR_F32
+                        ? check(static_cast<const float *>(tensor.data))
+                        : check(static_cast<const double *>(tensor.data));
+    if (status.failed())
+      return status;
+  }
+  return {};
+}
+
+static double mebibytes(int64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
+
+static void printMemory(const Job &job, const Executor &executor,
+                        int64_t growth) {
+  for (int64_t device = 0; device < job.table.numDevices(); ++device) {
+    const weir_device &record = job.table.devices()[device];
+    std::printf("memory: device %lld plans %.2f MiB, of which activations %.2f "
+                "MiB at their peak\n",
+                static_cast<long long>(device), mebibytes(record.arena_bytes),
+                mebibytes(record.peak_activation_bytes));
+  }
+  int64_t planned = executor.arenaBytes();
+  int64_t threads = job.table.numDevices() * job.options.threads;
+  int64_t allowed = planned + executor.ownBytes() + overheadBytes +
+                    overheadBytesPerThread * threads;
+  std::printf("memory: %.2f MiB planned in all, %.2f MiB more resident than "
+              "before (at most %.2f MiB expected)\n",
+              mebibytes(planned), mebibytes(growth), mebibytes(allowed));
+  if (growth > allowed)
+    std::printf("warning: more memory is in use than was planned\n");
+}
+
+static Status train(const weir_module &module, const Options &options) {
+  auto job = std::make_shared<Job>();
+  if (Status status = makeJob(module, options, *job); status.failed())
+    return status;
+  const Table &table = job->table;
+  const weir_table_header &header = table.header();
+
+  int64_t residentBefore = residentBytes();
+  Executor executor(job);
+  if (Status status = executor.prepare(); status.failed())
+    return status;
+  MetricsFile metrics;
+  if (!options.metrics.empty())
+    if (Status status = metrics.open(options.metrics); status.failed())
+      return status;
+
+  int64_t available = availableBytes();
+  if (available > 0 && executor.arenaBytes() > available)
+    std::fprintf(stderr,
+                 "warning: the plan needs %.0f MiB, and this machine has %.0f "
+                 "MiB left\n",
+                 mebibytes(executor.arenaBytes()), mebibytes(available));
+  if (!options.quiet)
+    std::fprintf(stderr,
+                 "%s: %lld stages on %lld devices, %lld microbatches, "
+                 "schedule %s\n",
+                 table.string(header.model_name),
+                 static_cast<long long>(header.num_stages),
+                 static_cast<long long>(header.num_devices),
+                 static_cast<long long>(header.num_microbatches),
+                 table.string(header.schedule_name));
+
+  InterruptGuard guard;
+  Progress progress(options.steps, options.quiet);
+  StepRecord first = {}, last = {};
+  double seconds = 0;
+  RunEvents events;
+  events.onStep = [&](const StepRecord &record) -> Status {
+    if (record.step == 1)
+      first = record;
+    last = record;
+    seconds += record.seconds;
+    progress.show(record);
+    return metrics.isOpen() ? metrics.write(record) : Status();
+  };
+  events.onGradients = [&] {
+    return writeSafetensors(options.saveGradients, executor.gradients());
+  };
+  events.shouldStop = [] { return interrupted.load(); };
+
+  Status status = executor.run(events);
+  progress.finish();
+  if (status.failed()) {
+    if (!executor.hasHungRank())
+      return status;
+    // A thread inside a compiled pass cannot be ended, and may not go on while
+    // the process takes itself down around it.
+    std::fprintf(stderr, "error: %s\n", status.message().c_str());
+    std::fflush(nullptr);
+    std::_Exit(1);
+  }
+  int64_t growth = residentBytes() - residentBefore;
+
+  if (!options.save.empty()) {
+    std::vector<NamedTensor> parameters = executor.parameters();
+    if (status = checkFinite(parameters); status.failed())
+      return status;
+    status = writeSafetensors(options.save, std::move(parameters));
+    if (status.failed())
+      return status;
+  }
+  if (job->trace)
+    if (status = job->trace->write(options.trace, table); status.failed())
+      return status;
+  if (!options.quiet) {
+    std::printf("%s after %lld steps in %.1f s: loss %.4f -> %.4f, %.0f "
+                "tokens/s\n",
+                interrupted ? "interrupted" : "trained",
+                static_cast<long long>(last.step), seconds, first.loss(),
+                last.loss(),
+                last.tokens * static_cast<double>(last.step) / seconds);
+    printMemory(*job, executor, growth);
+    std::fflush(stdout);
+  }
+  return {};
+}
+
+extern "C" int weir_main(int argc, char **argv, const weir_module *module) {
+  Options options;
+  Status status = parseOptions(argc, argv, options);
+  if (!status.failed() && options.help) {
+    std::printf("usage: %s [options]\n\nTrains the model that this program was "
+                "compiled from.\n\n%s",
+                argc > 0 ? argv[0] : "train", runtimeOptionsHelp().c_str());
+    return 0;
+  }
+  if (!status.failed()) {
+    try {
+      status = train(*module, options);
+    } catch (const std::exception &error) {
+      status = fail("out of memory or threads: ", error.what());
+    }
+  }
+  if (status.failed()) {
+    std::fprintf(stderr, "error: %s\n", status.message().c_str());
+    return 1;
+  }
+  return interrupted ? 130 : 0;
+}

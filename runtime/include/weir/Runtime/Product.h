@@ -1,0 +1,43 @@
+//===- weir/Runtime/Product.h - matrix products on the host -----*- C++ -*-===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// f32 products go to one entry point of oneDNN, sgemm, because its bits depend
+// on the entry point: it takes every stride that has a unit in one dimension,
+// so transposed operands, rows apart and heads inside [batch, time, heads, dim]
+// all run at full speed. What it cannot take, and f64, runs in plain loops.
+//
+// sgemm allocates and frees a buffer for packed operands inside most calls, of
+// a size that the shape alone decides. The runtime itself allocates nothing.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WEIR_RUNTIME_PRODUCT_H
+#define WEIR_RUNTIME_PRODUCT_H
+
+#include "weir/Program.h"
+#include "weir/Runtime/Status.h"
+
+/// One per rank, used by the rank's thread alone.
+struct weir_context {
+  /// Set by a runtime function that failed inside a compiled pass, which cannot
+  /// return it; a string constant.
+  const char *failure = nullptr;
+};
+
+namespace weir::runtime {
+
+/// Checks that a product is one that weir_host_product can run: known element
+/// type, sizes of at least 1, a C that is not written twice.
+Status checkProduct(const weir_product &product);
+
+/// Makes products of the calling thread use `threads` threads. Fails if this
+/// oneDNN cannot be told.
+Status setProductThreads(int threads);
+
+} // namespace weir::runtime
+
+#endif // WEIR_RUNTIME_PRODUCT_H
