@@ -171,6 +171,8 @@ void PipelineOp::print(OpAsmPrinter &printer) {
 }
 
 LogicalResult PipelineOp::verifyRegions() {
+  if (static_cast<int64_t>(getStages()) < 1)
+    return emitOpError("needs at least one stage");
   if (getInputs().size() != getBody().getNumArguments())
     return emitOpError("names ") << getInputs().size() << " inputs but has "
                                  << getBody().getNumArguments();

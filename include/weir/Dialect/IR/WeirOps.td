@@ -180,6 +180,20 @@ def Weir_PipelineOp : Weir_Op<"pipeline",
     each device loads the inputs its stages use.
 
     Updates (`weir.update`) come last, one per variable; they run once per step.
+
+    Example:
+
+    ```mlir
+    weir.pipeline @net stages 1 (%t = "tokens" : tensor<2x8xi32>) {
+      %dx = weir.forward 0 (%a = %t : tensor<2x8xi32>) -> tensor<8xf32> {
+        %w = weir.read @w : tensor<8xf32>
+        weir.yield %w : tensor<8xf32>
+      }
+      weir.backward_weight 0 (%g = %dx : tensor<8xf32>) {
+        weir.accumulate @w use 0, %g : tensor<8xf32>
+      }
+    }
+    ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name,
                        OptionalAttr<StrAttr>:$sym_visibility,
@@ -239,6 +253,17 @@ def Weir_BackwardInputOp : Weir_StagePassOp<"backward_input"> {
     What the stages before this one wait for: from the gradients of the stage's
     outputs to those of its inputs. Holds no work that only a variable's gradient
     needs. Assembly as for `weir.forward`.
+
+    Example:
+
+    ```mlir
+    %dx = weir.backward_input 1 (%g = %dy : tensor<4x8xf32>,
+        %k = %kept : !weir.bundle<tensor<4x8xf32>>) -> tensor<4x8xf32> {
+      %e = weir.unpack %k : (!weir.bundle<tensor<4x8xf32>>) -> tensor<4x8xf32>
+      %p = arith.mulf %g, %e : tensor<4x8xf32>
+      weir.yield %p : tensor<4x8xf32>
+    }
+    ```
   }];
   let extraClassDeclaration = passDeclaration # [{
     ::weir::PassKind getPassKind() { return ::weir::PassKind::BackwardInput; }
@@ -250,6 +275,14 @@ def Weir_BackwardWeightOp : Weir_StagePassOp<"backward_weight"> {
   let description = [{
     Gathers the gradients of the variables by `weir.accumulate`. Nothing but the
     update waits for it. Assembly as for `weir.forward`.
+
+    Example:
+
+    ```mlir
+    weir.backward_weight 1 (%g = %dy : tensor<8xf32>) {
+      weir.accumulate @w use 0, %g : tensor<8xf32>
+    }
+    ```
   }];
   let extraClassDeclaration = passDeclaration # [{
     ::weir::PassKind getPassKind() { return ::weir::PassKind::BackwardWeight; }
@@ -273,7 +306,7 @@ def Weir_UpdateOp : Weir_Op<"update",
     ```mlir
     weir.update @w uses 1 states [] (%w: tensor<8xf32>, %g: tensor<8xf32>,
         %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
-      ...
+      %new = arith.subf %w, %g : tensor<8xf32>
       weir.yield %new : tensor<8xf32>
     }
     ```
@@ -299,6 +332,14 @@ def Weir_UpdateOp : Weir_Op<"update",
 
 def Weir_PackOp : Weir_Op<"pack", [Pure]> {
   let summary = "Make a bundle";
+  let description = [{
+    Example:
+
+    ```mlir
+    %b = weir.pack %x, %i : (tensor<4x8xf32>, tensor<4xi32>)
+        -> !weir.bundle<tensor<4x8xf32>, tensor<4xi32>>
+    ```
+  }];
   let arguments = (ins Variadic<AnyStaticShapeTensor>:$members);
   let results = (outs Weir_BundleType:$bundle);
   let assemblyFormat = [{
@@ -309,6 +350,14 @@ def Weir_PackOp : Weir_Op<"pack", [Pure]> {
 
 def Weir_UnpackOp : Weir_Op<"unpack", [Pure]> {
   let summary = "Take a bundle apart";
+  let description = [{
+    Example:
+
+    ```mlir
+    %m:2 = weir.unpack %b : (!weir.bundle<tensor<4x8xf32>, tensor<4xi32>>)
+        -> (tensor<4x8xf32>, tensor<4xi32>)
+    ```
+  }];
   let arguments = (ins Weir_BundleType:$bundle);
   let results = (outs Variadic<AnyStaticShapeTensor>:$members);
   let assemblyFormat = [{
@@ -319,6 +368,15 @@ def Weir_UnpackOp : Weir_Op<"unpack", [Pure]> {
 
 def Weir_YieldOp : Weir_Op<"yield", [Pure, Terminator]> {
   let summary = "The outputs of a pass";
+  let description = [{
+    Ends the body of every pass; one that gives nothing is not written.
+
+    Example:
+
+    ```mlir
+    weir.yield %y, %b : tensor<4x8xf32>, !weir.bundle<tensor<4x8xf32>>
+    ```
+  }];
   let arguments = (ins Variadic<Weir_Value>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
   let builders = [OpBuilder<(ins), [{
@@ -340,6 +398,18 @@ def Weir_ProgramOp : Weir_Op<"program",
 
     After `weir-plan-memory`, `arena` is the number of bytes of the device's one
     arena and every op that makes a value carries the offsets of its results.
+
+    Example:
+
+    ```mlir
+    weir.program @net_0 of @net device 0 microbatches 8 schedule "1f1b" {
+      %t = weir.load "tokens" microbatch 0 : tensor<2x8xi32>
+      %y = weir.run forward 0 microbatch 0 (%t)
+          : (tensor<2x8xi32>) -> tensor<4x8xf32>
+      %s = weir.send_start %y to 1 message 0 microbatch 0 : tensor<4x8xf32>
+      weir.wait %s : !weir.sending
+    }
+    ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name,
                        OptionalAttr<StrAttr>:$sym_visibility,
@@ -387,6 +457,13 @@ def Weir_ResidentOp : Weir_ActionOp<"resident"> {
 
 def Weir_LoadOp : Weir_ActionOp<"load"> {
   let summary = "Load a data input of a microbatch";
+  let description = [{
+    Example:
+
+    ```mlir
+    %t = weir.load "tokens" microbatch 3 : tensor<2x8xi32>
+    ```
+  }];
   let arguments = (ins StrAttr:$input, I64Attr:$microbatch,
                        OptionalAttr<DenseI64ArrayAttr>:$offsets);
   let results = (outs AnyStaticShapeTensor:$result);
@@ -434,6 +511,12 @@ def Weir_SendStartOp : Weir_ActionOp<"send_start"> {
   let description = [{
     Sends and receives between a pair of devices match in program order per
     direction; `message` is the same at both ends and unlike any other.
+
+    Example:
+
+    ```mlir
+    %s = weir.send_start %y to 1 message 4 microbatch 3 : tensor<4x8xf32>
+    ```
   }];
   let arguments = (ins AnyStaticShapeTensor:$value, I64Attr:$peer,
                        I64Attr:$message, OptionalAttr<I64Attr>:$microbatch);
@@ -446,6 +529,16 @@ def Weir_SendStartOp : Weir_ActionOp<"send_start"> {
 
 def Weir_RecvStartOp : Weir_ActionOp<"recv_start"> {
   let summary = "Start to receive a tensor from another device";
+  let description = [{
+    The buffer is written at any time from here to the end of the wait.
+
+    Example:
+
+    ```mlir
+    %r = weir.recv_start from 0 message 4 microbatch 3
+        : !weir.receiving<tensor<4x8xf32>>
+    ```
+  }];
   let arguments = (ins I64Attr:$peer, I64Attr:$message,
                        OptionalAttr<I64Attr>:$microbatch,
                        OptionalAttr<DenseI64ArrayAttr>:$offsets);

@@ -1,0 +1,601 @@
+// RUN: weir-opt %s -verify-diagnostics -split-input-file
+
+// A variable holds floating-point numbers: an optimizer changes it.
+// expected-error@+1 {{'weir.variable' op must hold floating-point numbers, got 'tensor<4xi32>'}}
+weir.variable @ids <constant, 0.0> : tensor<4xi32>
+
+// -----
+
+// A variable starts in one of two ways.
+// expected-error@+1 {{unknown way to start a variable: 'uniform'; known are constant and normal}}
+weir.variable @w <uniform, 1.0> : tensor<4xf32>
+
+// -----
+
+// Shapes are static.
+// expected-error@+1 {{attribute 'type' failed to satisfy constraint}}
+weir.variable @w <constant, 1.0> : tensor<?xf32>
+
+// -----
+
+// Reading needs a variable of that name.
+func.func @f() {
+  // expected-error@+1 {{'weir.read' op names no variable: @w}}
+  %w = weir.read @w : tensor<4xf32>
+  return
+}
+
+// -----
+
+// A function is no variable, even under the right name.
+func.func @f() {
+  // expected-error@+1 {{'weir.read' op names no variable: @f}}
+  %w = weir.read @f : tensor<4xf32>
+  return
+}
+
+// -----
+
+// Reading gives the whole variable, as it is.
+// expected-note@+1 {{variable declared here}}
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+func.func @f() {
+  // expected-error@+1 {{'weir.read' op has type 'tensor<5xf32>' but variable @w has 'tensor<4xf32>'}}
+  %w = weir.read @w : tensor<5xf32>
+  return
+}
+
+// -----
+
+func.func @f(%g: tensor<4xf32>) {
+  // expected-error@+1 {{'weir.accumulate' op names no variable: @w}}
+  weir.accumulate @w use 0, %g : tensor<4xf32>
+  return
+}
+
+// -----
+
+// A gradient has the type of its variable.
+// expected-note@+1 {{variable declared here}}
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+func.func @f(%g: tensor<4xf64>) {
+  // expected-error@+1 {{'weir.accumulate' op has type 'tensor<4xf64>' but variable @w has 'tensor<4xf32>'}}
+  weir.accumulate @w use 0, %g : tensor<4xf64>
+  return
+}
+
+// -----
+
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+func.func @f(%g: tensor<4xf32>) {
+  // expected-error@+1 {{'weir.accumulate' op use must not be negative}}
+  weir.accumulate @w use -1, %g : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%u: tensor<3x4xf32>, %t: tensor<2x8x4xf32>, %i: tensor<3xi32>) {
+  // expected-error@+1 {{'weir.scatter_add' op needs a table of rank 2, got 'tensor<2x8x4xf32>'}}
+  %0 = weir.scatter_add %u into %t[%i]
+      : tensor<3x4xf32> into tensor<2x8x4xf32>[tensor<3xi32>]
+  return
+}
+
+// -----
+
+func.func @f(%u: tensor<3x4xf32>, %t: tensor<8x4xf32>, %i: tensor<3xf32>) {
+  // expected-error@+1 {{'weir.scatter_add' op needs integer indices, got 'tensor<3xf32>'}}
+  %0 = weir.scatter_add %u into %t[%i]
+      : tensor<3x4xf32> into tensor<8x4xf32>[tensor<3xf32>]
+  return
+}
+
+// -----
+
+func.func @f(%u: tensor<3x4xf64>, %t: tensor<8x4xf32>, %i: tensor<3xi32>) {
+  // expected-error@+1 {{'weir.scatter_add' op adds elements of type 'f64' to a table of 'f32'}}
+  %0 = weir.scatter_add %u into %t[%i]
+      : tensor<3x4xf64> into tensor<8x4xf32>[tensor<3xi32>]
+  return
+}
+
+// -----
+
+func.func @f(%u: tensor<3x5xf32>, %t: tensor<8x4xf32>, %i: tensor<3xi32>) {
+  // expected-error@+1 {{'weir.scatter_add' op needs updates of the shape of the indices and then a row of the table, got 'tensor<3x5xf32>' for indices 'tensor<3xi32>' and table 'tensor<8x4xf32>'}}
+  %0 = weir.scatter_add %u into %t[%i]
+      : tensor<3x5xf32> into tensor<8x4xf32>[tensor<3xi32>]
+  return
+}
+
+// -----
+
+// The loss and the count are scalars.
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{'weir.report' op operand #0 must be 0D tensor of floating-point values}}
+  weir.report %x, %x : tensor<4xf32>, tensor<4xf32>
+  return
+}
+
+// -----
+
+//===----------------------------------------------------------------------===//
+// Bundles
+//===----------------------------------------------------------------------===//
+
+// expected-error@+1 {{members of a bundle must have static shapes, got 'tensor<?xf32>'}}
+func.func @f(%b: !weir.bundle<tensor<?xf32>>) { return }
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{'weir.pack' op has members 'tensor<4xf32>' but the bundle is '!weir.bundle<tensor<4xf32>, tensor<4xf32>>'}}
+  %b = weir.pack %x : (tensor<4xf32>) -> !weir.bundle<tensor<4xf32>, tensor<4xf32>>
+  return
+}
+
+// -----
+
+func.func @f(%b: !weir.bundle<tensor<4xf32>>) {
+  // expected-error@+1 {{'weir.unpack' op has members 'tensor<4xf64>' but the bundle is '!weir.bundle<tensor<4xf32>>'}}
+  %x = weir.unpack %b : (!weir.bundle<tensor<4xf32>>) -> tensor<4xf64>
+  return
+}
+
+// -----
+
+//===----------------------------------------------------------------------===//
+// Pipelines and their passes
+//===----------------------------------------------------------------------===//
+
+// A pass belongs in a pipeline.
+func.func @f() {
+  // expected-error@+1 {{'weir.forward' op expects parent op 'weir.pipeline'}}
+  weir.forward 0 () {
+  }
+  return
+}
+
+// -----
+
+// A pipeline needs a stage; the generic form may leave anything out.
+// expected-error@+1 {{'weir.pipeline' op needs at least one stage}}
+weir.pipeline @p stages 0 () {
+}
+
+// -----
+
+// expected-error@+1 {{'weir.pipeline' op names 0 inputs but has 1}}
+"weir.pipeline"() ({
+^bb0(%x: tensor<4xi32>):
+}) {sym_name = "p", stages = 1 : i64, inputs = []} : () -> ()
+
+// -----
+
+weir.pipeline @p stages 1 () {
+  // expected-error@+1 {{'arith.constant' op does not belong in a pipeline}}
+  %c = arith.constant dense<1.0> : tensor<4xf32>
+}
+
+// -----
+
+weir.pipeline @p stages 2 () {
+  // expected-error@+1 {{'weir.forward' op is of stage 2, but the pipeline has 2 stages}}
+  weir.forward 2 () {
+  }
+}
+
+// -----
+
+weir.pipeline @p stages 2 () {
+  // expected-error@+1 {{'weir.forward' op has a negative stage}}
+  weir.forward -1 () {
+  }
+}
+
+// -----
+
+// One pass of each kind per stage.
+weir.pipeline @p stages 1 () {
+  // expected-note@+1 {{which is here}}
+  weir.forward 0 () {
+  }
+  // expected-error@+1 {{'weir.forward' op of stage 0 comes after weir.forward of the same stage}}
+  weir.forward 0 () {
+  }
+}
+
+// -----
+
+// F before B before W.
+weir.pipeline @p stages 1 () {
+  // expected-note@+1 {{which is here}}
+  weir.backward_weight 0 () {
+  }
+  // expected-error@+1 {{'weir.backward_input' op of stage 0 comes after weir.backward_weight of the same stage}}
+  weir.backward_input 0 () {
+  }
+}
+
+// -----
+
+// A body that is not told all of its inputs.
+weir.pipeline @p stages 1 (%x = "tokens" : tensor<4xi32>) {
+  // expected-error@+1 {{'weir.forward' op has a body whose arguments differ from its inputs}}
+  "weir.forward"(%x) ({
+    "weir.yield"() : () -> ()
+  }) {stage = 0 : i64} : (tensor<4xi32>) -> ()
+}
+
+// -----
+
+weir.pipeline @p stages 1 (%x = "tokens" : tensor<4xi32>) {
+  %y = weir.forward 0 (%a = %x : tensor<4xi32>) -> tensor<4xf32> {
+    // expected-error@+1 {{'weir.yield' op gives other types than the pass it ends: 'tensor<4xi32>' against 'tensor<4xf32>'}}
+    weir.yield %a : tensor<4xi32>
+  }
+}
+
+// -----
+
+// A pass sees nothing but what it is given.
+weir.pipeline @p stages 1 (%x = "tokens" : tensor<4xi32>) {
+  // expected-note@+1 {{required by region isolation constraints}}
+  %y = weir.forward 0 () -> tensor<4xi32> {
+    // expected-error@+1 {{using value defined outside the region}}
+    weir.yield %x : tensor<4xi32>
+  }
+}
+
+// -----
+
+// Gradients of variables are the business of backward_weight alone.
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.pipeline @p stages 1 () {
+  // expected-note@+1 {{the pass it is in}}
+  weir.backward_input 0 () {
+    %g = arith.constant dense<1.0> : tensor<f32>
+    // expected-error@+1 {{'weir.accumulate' op belongs in a backward_weight pass}}
+    weir.accumulate @w use 0, %g : tensor<f32>
+  }
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+  // expected-note@+1 {{the pass it is in}}
+  weir.backward_weight 0 () {
+    %x = arith.constant dense<1.0> : tensor<f32>
+    // expected-error@+1 {{'weir.report' op belongs in a forward pass}}
+    weir.report %x, %x : tensor<f32>, tensor<f32>
+  }
+}
+
+// -----
+
+// Bundles do not travel: what crosses stages is a tensor.
+weir.pipeline @p stages 2 () {
+  // expected-note@+1 {{value produced here}}
+  %b = weir.forward 0 () -> !weir.bundle<tensor<f32>> {
+    %x = arith.constant dense<1.0> : tensor<f32>
+    %b = weir.pack %x : (tensor<f32>) -> !weir.bundle<tensor<f32>>
+    weir.yield %b : !weir.bundle<tensor<f32>>
+  }
+  // expected-error@+1 {{'weir.forward' op takes a bundle that another stage made}}
+  weir.forward 1 (%a = %b : !weir.bundle<tensor<f32>>) {
+  }
+}
+
+// -----
+
+// Nor are they data.
+weir.pipeline @p stages 1 (%b = "tokens" : !weir.bundle<tensor<f32>>) {
+  // expected-error@+1 {{'weir.forward' op takes a bundle that another stage made}}
+  weir.forward 0 (%a = %b : !weir.bundle<tensor<f32>>) {
+  }
+}
+
+// -----
+
+//===----------------------------------------------------------------------===//
+// Updates
+//===----------------------------------------------------------------------===//
+
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+weir.pipeline @p stages 1 () {
+  // expected-note@+1 {{first update here}}
+  weir.update @w uses 1 states [] (%w: tensor<4xf32>, %g: tensor<4xf32>,
+      %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    weir.yield %w : tensor<4xf32>
+  }
+  // expected-error@+1 {{'weir.update' op updates a variable that has an update already}}
+  weir.update @w uses 1 states [] (%w: tensor<4xf32>, %g: tensor<4xf32>,
+      %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    weir.yield %w : tensor<4xf32>
+  }
+}
+
+// -----
+
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+weir.pipeline @p stages 1 () {
+  // expected-note@+1 {{first update here}}
+  weir.update @w uses 1 states [] (%w: tensor<4xf32>, %g: tensor<4xf32>,
+      %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    weir.yield %w : tensor<4xf32>
+  }
+  // expected-error@+1 {{'weir.forward' op comes after an update}}
+  weir.forward 0 () {
+  }
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+  // expected-error@+1 {{'weir.update' op names no variable: @w}}
+  weir.update @w uses 1 states [] (%w: tensor<4xf32>, %g: tensor<4xf32>,
+      %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    weir.yield %w : tensor<4xf32>
+  }
+}
+
+// -----
+
+weir.variable @w <constant, 1.0> : tensor<5xf32>
+weir.pipeline @p stages 1 () {
+  // expected-error@+1 {{'weir.update' op updates 'tensor<4xf32>' but the variable is 'tensor<5xf32>'}}
+  weir.update @w uses 1 states [] (%w: tensor<4xf32>, %g: tensor<4xf32>,
+      %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    weir.yield %w : tensor<4xf32>
+  }
+}
+
+// -----
+
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+weir.pipeline @p stages 1 () {
+  // expected-error@+1 {{'weir.update' op needs at least one use of the variable}}
+  weir.update @w uses 0 states [] (%w: tensor<4xf32>,
+      %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    weir.yield %w : tensor<4xf32>
+  }
+}
+
+// -----
+
+// A number of uses that no update could have arguments for.
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+weir.pipeline @p stages 1 () {
+  // expected-error@+1 {{'weir.update' op needs 9223372036854775811 arguments}}
+  weir.update @w uses 9223372036854775807 states [] (%w: tensor<4xf32>) {
+    weir.yield %w : tensor<4xf32>
+  }
+}
+
+// -----
+
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+weir.pipeline @p stages 1 () {
+  // expected-error@+1 {{'weir.update' op needs 7 arguments: the variable, 2 gradients, 1 states, count, learning rate and step; got 5}}
+  weir.update @w uses 2 states ["m"] (%w: tensor<4xf32>, %g: tensor<4xf32>,
+      %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    weir.yield %w : tensor<4xf32>
+  }
+}
+
+// -----
+
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+weir.pipeline @p stages 1 () {
+  // expected-error@+1 {{'weir.update' op needs count, learning rate and step of type 'tensor<f32>', got 'tensor<f64>'}}
+  weir.update @w uses 1 states [] (%w: tensor<4xf32>, %g: tensor<4xf32>,
+      %count: tensor<f32>, %lr: tensor<f64>, %step: tensor<f32>) {
+    weir.yield %w : tensor<4xf32>
+  }
+}
+
+// -----
+
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+weir.pipeline @p stages 1 () {
+  // expected-error@+1 {{'weir.update' op needs gradients and states of the variable's type 'tensor<4xf32>', got 'tensor<3xf32>'}}
+  weir.update @w uses 1 states [] (%w: tensor<4xf32>, %g: tensor<3xf32>,
+      %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    weir.yield %w : tensor<4xf32>
+  }
+}
+
+// -----
+
+// An update gives back all of its states.
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+weir.pipeline @p stages 1 () {
+  weir.update @w uses 1 states ["m"] (%w: tensor<4xf32>, %g: tensor<4xf32>,
+      %m: tensor<4xf32>, %count: tensor<f32>, %lr: tensor<f32>,
+      %step: tensor<f32>) {
+    // expected-error@+1 {{'weir.yield' op must give the new variable and 1 states, each 'tensor<4xf32>'}}
+    weir.yield %w : tensor<4xf32>
+  }
+}
+
+// -----
+
+// An update without a body.
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+weir.pipeline @p stages 1 () {
+  // expected-error@+1 {{'weir.update' op needs 5 arguments: the variable, 1 gradients, 0 states, count, learning rate and step; got 0}}
+  weir.update @w uses 1 states [] () {
+  }
+}
+
+// -----
+
+//===----------------------------------------------------------------------===//
+// Programs
+//===----------------------------------------------------------------------===//
+
+// expected-error@+1 {{'weir.program' op names no pipeline: @p}}
+weir.program @d0 of @p device 0 microbatches 1 {
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+// expected-error@+1 {{'weir.program' op has a negative device}}
+weir.program @d0 of @p device -1 microbatches 1 {
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+// expected-error@+1 {{'weir.program' op needs at least one microbatch}}
+weir.program @d0 of @p device 0 microbatches 0 {
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'tensor.empty' op does not belong in a program}}
+  %x = tensor.empty() : tensor<4xf32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  %t = weir.load "tokens" microbatch 0 : tensor<4xi32>
+  // expected-error@+1 {{'weir.resident' op must come before all actions of the program}}
+  %n = weir.resident count : tensor<f32>
+}
+
+// -----
+
+// An action belongs in a program.
+func.func @f() {
+  // expected-error@+1 {{'weir.load' op expects parent op 'weir.program'}}
+  %t = weir.load "tokens" microbatch 0 : tensor<4xi32>
+  return
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.resident' op gradient needs a variable}}
+  %g = weir.resident gradient : tensor<4xf32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.resident' op loss takes no variable}}
+  %l = weir.resident loss @w : tensor<f32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.resident' op state needs an index}}
+  %s = weir.resident state @w : tensor<f32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.resident' op parameter takes no index}}
+  %w = weir.resident parameter @w 0 : tensor<f32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  %n = weir.resident count : tensor<f32>
+  %s = weir.send_start %n to 1 message 0 : tensor<f32>
+  // expected-error@+1 {{'weir.wait' op for a send gives no tensor}}
+  %x = weir.wait %s : !weir.sending -> tensor<f32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  %r = weir.recv_start from 1 message 0 : !weir.receiving<tensor<f32>>
+  // expected-error@+1 {{'weir.wait' op for a receive gives a 'tensor<f32>'}}
+  weir.wait %r : !weir.receiving<tensor<f32>>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{unknown pass 'sideways'}}
+  weir.run sideways 0 microbatch 0 () : () -> ()
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.run' op of an update needs a variable}}
+  weir.run update 0 microbatch 0 () : () -> ()
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.run' op of a stage's pass takes no variable}}
+  weir.run forward @w () : () -> ()
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.run' op of a stage's pass needs a stage and a microbatch}}
+  "weir.run"() {pass = #weir<pass forward>, stage = 0 : i64,
+      resultSegmentSizes = array<i32: 0, 0>} : () -> ()
+}
+
+// -----
+
+// Only a fused backward has values that live during one action.
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.run' op has values between passes but is no fused backward}}
+  %x = weir.run forward 0 microbatch 0 () : () -> () between (tensor<f32>)
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.run' op has 2 offsets for 1 results}}
+  %x = weir.run forward 0 microbatch 0 () at [0, 64] : () -> tensor<f32>
+}

@@ -1,0 +1,119 @@
+// CONTEXT: weir.read
+weir.variable @embedding <normal, 0.02> : tensor<256x64xf32>
+func.func @f() {
+// EXAMPLE
+  return
+}
+
+// CONTEXT: weir.accumulate
+weir.variable @embedding <normal, 0.02> : tensor<256x64xf32>
+func.func @f(%g: tensor<256x64xf32>) {
+// EXAMPLE
+  return
+}
+
+// CONTEXT: weir.scatter_add
+func.func @f(%dx: tensor<2x8x64xf32>, %zero: tensor<256x64xf32>,
+             %tokens: tensor<2x8xi32>) {
+// EXAMPLE
+  return
+}
+
+// CONTEXT: weir.report
+func.func @f(%loss: tensor<f32>, %count: tensor<f32>) {
+// EXAMPLE
+  return
+}
+
+// CONTEXT: weir.pack
+func.func @f(%x: tensor<4x8xf32>, %i: tensor<4xi32>) {
+// EXAMPLE
+  return
+}
+
+// CONTEXT: weir.unpack
+func.func @f(%b: !weir.bundle<tensor<4x8xf32>, tensor<4xi32>>) {
+// EXAMPLE
+  return
+}
+
+// CONTEXT: weir.forward
+weir.pipeline @net stages 2 (%x = "x" : tensor<4x8xf32>) {
+// EXAMPLE
+}
+
+// CONTEXT: weir.pipeline
+weir.variable @w <normal, 0.02> : tensor<8xf32>
+// EXAMPLE
+
+// CONTEXT: weir.backward_input
+weir.pipeline @net stages 2 (%dy = "dy" : tensor<4x8xf32>) {
+  %kept = weir.forward 1 (%x = %dy : tensor<4x8xf32>)
+      -> !weir.bundle<tensor<4x8xf32>> {
+    %b = weir.pack %x : (tensor<4x8xf32>) -> !weir.bundle<tensor<4x8xf32>>
+    weir.yield %b : !weir.bundle<tensor<4x8xf32>>
+  }
+// EXAMPLE
+}
+
+// CONTEXT: weir.backward_weight
+weir.variable @w <normal, 0.02> : tensor<8xf32>
+weir.pipeline @net stages 2 (%dy = "dy" : tensor<8xf32>) {
+// EXAMPLE
+}
+
+// CONTEXT: weir.yield
+weir.pipeline @net stages 1 (%x = "x" : tensor<4x8xf32>) {
+  weir.forward 0 (%y = %x : tensor<4x8xf32>)
+      -> (tensor<4x8xf32>, !weir.bundle<tensor<4x8xf32>>) {
+    %b = weir.pack %y : (tensor<4x8xf32>) -> !weir.bundle<tensor<4x8xf32>>
+// EXAMPLE
+  }
+}
+
+// CONTEXT: weir.update
+weir.variable @w <normal, 0.02> : tensor<8xf32>
+weir.pipeline @net stages 1 () {
+// EXAMPLE
+}
+
+// CONTEXT: weir.program
+weir.pipeline @net stages 2 () {
+}
+// EXAMPLE
+
+// CONTEXT: weir.resident weir.load weir.recv_start
+weir.variable @w <normal, 0.02> : tensor<8xf32>
+weir.pipeline @net stages 2 () {
+}
+weir.program @net_0 of @net device 1 microbatches 8 {
+// EXAMPLE
+}
+
+// CONTEXT: weir.run
+weir.variable @w <normal, 0.02> : tensor<8xf32>
+weir.pipeline @net stages 1 () {
+}
+weir.program @net_0 of @net device 0 microbatches 8 {
+  %n = weir.resident count : tensor<f32>
+  %g = weir.resident gradient @w 0 : tensor<8xf32>
+  %x = weir.load "x" microbatch 3 : tensor<4x8xf32>
+// EXAMPLE
+}
+
+// CONTEXT: weir.send_start
+weir.pipeline @net stages 1 () {
+}
+weir.program @net_0 of @net device 0 microbatches 8 {
+  %y = weir.load "y" microbatch 3 : tensor<4x8xf32>
+// EXAMPLE
+}
+
+// CONTEXT: weir.wait
+weir.pipeline @net stages 1 () {
+}
+weir.program @net_0 of @net device 1 microbatches 8 {
+  %y = weir.load "y" microbatch 3 : tensor<4x8xf32>
+  %s = weir.send_start %y to 0 message 5 : tensor<4x8xf32>
+// EXAMPLE
+}
