@@ -255,12 +255,14 @@ public:
       : problem(problem), schedule(schedule), limits(limits),
         devices(problem.numDevices), inputs(arraySize(), kUnknown),
         gradients(arraySize(), kUnknown) {
-    for (int m = 0; m < problem.numMicrobatches; ++m) {
-      inputs[m] = 0;
-      gradients[arraySize() - problem.numMicrobatches + m] = 0;
-    }
+    std::fill_n(inputs.begin(), problem.numMicrobatches, 0);
     result.name = schedule.name;
     result.order.resize(problem.numDevices);
+    for (int d = 0; d < problem.numDevices; ++d)
+      devices[d].done.resize(schedule.order[d].size());
+    rowsOf.resize(problem.numDevices);
+    for (int s = 0; s < problem.numStages(); ++s)
+      rowsOf[problem.placement[s]] += problem.stages[s].hasBackward() ? 2 : 1;
   }
 
   Schedule run() {
@@ -282,6 +284,7 @@ private:
     size_t next = 0; // in the given order
     double freeAt = 0;
     int64_t held = 0;
+    std::vector<bool> done; // which passes have been run ahead of their turn
     std::deque<Pass> ready; // W's whose B has run
   };
 
@@ -308,7 +311,8 @@ private:
   void step(int d, double time) {
     Device &device = devices[d];
     const std::vector<Pass> &order = schedule.order[d];
-    while (device.next < order.size() && isMovable(order[device.next]))
+    while (device.next < order.size() &&
+           (isMovable(order[device.next]) || device.done[device.next]))
       ++device.next;
     if (device.next == order.size()) {
       if (!device.ready.empty())
@@ -316,21 +320,80 @@ private:
       return;
     }
     const Pass &pass = order[device.next];
-    bool fits =
-        device.held + problem.stages[pass.stage].taken(pass.kind) <= limits[d];
-    // An update follows every W of its stage.
-    if (pass.kind == PassKind::Update)
-      fits = std::none_of(device.ready.begin(), device.ready.end(),
-                          [&](const Pass &w) { return w.stage == pass.stage; });
     double readyAt = readyTime(pass);
-    if ((readyAt > time || !fits) && !device.ready.empty())
-      return start(d, takeReady(device), time);
-    if (readyAt <= time) {
+    if (readyAt <= time && (mayStart(d, pass) || device.ready.empty())) {
       ++device.next;
       return start(d, pass, time);
     }
+    if (readyAt > time) {
+      if (std::optional<size_t> ahead = findAhead(d, time)) {
+        device.done[*ahead] = true;
+        return start(d, order[*ahead], time);
+      }
+    }
+    if (!device.ready.empty())
+      return start(d, takeReady(device), time);
     if (readyAt != kUnknown)
       events.push({readyAt, d});
+  }
+
+  bool mayStart(int d, const Pass &pass) const {
+    const Device &device = devices[d];
+    // An update follows every W of its stage, and a fused pass those of the
+    // microbatches before.
+    bool followsWs =
+        pass.kind == PassKind::Update || pass.kind == PassKind::Backward;
+    if (followsWs &&
+        std::any_of(device.ready.begin(), device.ready.end(),
+                    [&](const Pass &w) { return w.stage == pass.stage; }))
+      return false;
+    return device.held + problem.stages[pass.stage].taken(pass.kind) <=
+           limits[d];
+  }
+
+  /// A later pass that may run now, though the one whose turn it is may not. It
+  /// must leave enough memory for all that it overtakes, or they might wait
+  /// for each other.
+  std::optional<size_t> findAhead(int d, double time) const {
+    const Device &device = devices[d];
+    const std::vector<Pass> &order = schedule.order[d];
+    // What remains when every W runs as early as it can.
+    int64_t held = device.held, peak = 0;
+    for (const Pass &w : device.ready)
+      held -= problem.stages[w.stage].released(w.kind);
+    std::vector<std::pair<bool, int>> overtaken;
+    for (size_t i = device.next; i < order.size(); ++i) {
+      const Pass &pass = order[i];
+      if (device.done[i] || isMovable(pass))
+        continue;
+      if (pass.kind == PassKind::Update)
+        return std::nullopt;
+      const Stage &stage = problem.stages[pass.stage];
+      int64_t taken = stage.taken(pass.kind);
+      bool isSplit =
+          pass.kind == PassKind::BackwardInput && stage.hasBackwardWeight;
+      std::pair key(pass.kind == PassKind::Forward, pass.stage);
+      bool isNext =
+          std::find(overtaken.begin(), overtaken.end(), key) == overtaken.end();
+      if (isNext && readyTime(pass) <= time && mayStart(d, pass)) {
+        int64_t kept = taken - stage.released(pass.kind);
+        if (isSplit)
+          kept -= stage.released(PassKind::BackwardWeight);
+        if (i != device.next && peak + std::max<int64_t>(kept, 0) <= limits[d])
+          return i;
+      }
+      if (isNext)
+        overtaken.push_back(key);
+      if (overtaken.size() == rowsOf[d])
+        return std::nullopt;
+      peak = std::max(peak, held + taken);
+      if (peak > limits[d])
+        return std::nullopt;
+      held += taken - stage.released(pass.kind);
+      if (isSplit)
+        held -= stage.released(PassKind::BackwardWeight);
+    }
+    return std::nullopt;
   }
 
   static Pass takeReady(Device &device) {
@@ -349,6 +412,8 @@ private:
     auto [kind, s, m] = pass;
     if (kind == PassKind::Forward && s + 1 < problem.numStages())
       arrive(inputs, s + 1, m, device.freeAt, d, stage.forwardTransferBytes);
+    else if (kind == PassKind::Forward) // The loss is where gradients begin.
+      gradients[slot(s, m)] = device.freeAt;
     bool sendsGradient = kind == PassKind::BackwardInput ||
                          (kind == PassKind::Backward && stage.hasBackwardInput);
     if (sendsGradient && s > 0)
@@ -373,6 +438,9 @@ private:
   std::vector<Device> devices;
   // When the input of each F and the gradient for each backward pass arrive.
   std::vector<double> inputs, gradients;
+  /// How many rows of passes each device has that keep their order: the F's and
+  /// the B's of each stage.
+  std::vector<size_t> rowsOf;
   using Event = std::pair<double, int>;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events;
   Schedule result;

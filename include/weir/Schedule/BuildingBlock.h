@@ -55,11 +55,13 @@ struct BuildingBlock {
 /// order, so `simulate` does it.
 Schedule repeat(const BuildingBlock &block, const Problem &problem);
 
-/// Moves W's: the order of F's and B's of each device stays, and a W runs where
-/// the device would wait otherwise, or where memory forces it; activation bytes
-/// stay within `limits` (per device), or within what `schedule` itself needs
-/// with every W run as early as possible, whichever is larger. Decides by the
-/// durations of `problem`.
+/// Fills idle time: where the pass whose turn it is has to wait, a later F or B
+/// that may already run goes first, else a W whose B has run; a W also runs
+/// where memory asks for it. Per stage the order of microbatches stays.
+/// Activation bytes stay within `limits` (per device), or within what
+/// `schedule` needs when every W runs as early as possible, whichever is
+/// larger. Decides by the durations of `problem` and by transfers that do not
+/// queue. Requires a schedule that `verify` accepts.
 Schedule reorder(const Problem &problem, const Schedule &schedule,
                  const std::vector<int64_t> &limits);
 

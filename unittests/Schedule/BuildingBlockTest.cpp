@@ -1,0 +1,178 @@
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "weir/Schedule/BuildingBlock.h"
+#include "RandomProblems.h"
+#include "weir/Schedule/NamedSchedules.h"
+#include "weir/Schedule/Simulation.h"
+
+#include <gtest/gtest.h>
+
+using namespace weir::schedule;
+using namespace weir::schedule::test;
+
+namespace {
+
+Problem unitProblemOf(const NamedSchedule &named, int devices,
+                      int microbatches) {
+  return unitProblem(
+      devices, microbatches,
+      makePlacement(named.placement, devices * named.stagesPerDevice, devices));
+}
+
+/// One device, one stage: F at 0, B at 4, interval 3.
+struct OneStage : testing::Test {
+  Problem problem = unitProblem(1, 5, {0});
+  BuildingBlock block{3, false, {{0, 4, std::nullopt}}};
+};
+
+TEST_F(OneStage, wTakesTheNextFreeSlot) {
+  ASSERT_TRUE(block.placeBackwardWeights(problem));
+  // B ends at 5, which is 2 modulo 3 and free.
+  EXPECT_EQ(block.stages[0].backwardWeight, 5);
+  block.stages[0] = {0, 5, std::nullopt};
+  ASSERT_TRUE(block.placeBackwardWeights(problem));
+  // B ends at 6, where the F of two microbatches later runs.
+  EXPECT_EQ(block.stages[0].backwardWeight, 7);
+}
+
+TEST_F(OneStage, wNeedsAGapThatIsLongEnough) {
+  problem.stages[0].backwardWeight = 1.5;
+  EXPECT_FALSE(block.placeBackwardWeights(problem));
+}
+
+TEST_F(OneStage, findsCollisions) {
+  ASSERT_TRUE(block.placeBackwardWeights(problem));
+  EXPECT_EQ(block.check(problem), std::nullopt);
+  block.stages[0].backwardInput = 3;
+  EXPECT_EQ(block.check(problem),
+            "F of stage 0 and B of stage 0 overlap on device 0");
+  block.stages[0].backwardInput = 0.5;
+  EXPECT_EQ(block.check(problem),
+            "B of stage 0 starts before its input is there");
+  block.stages[0] = {0, 4, std::nullopt};
+  EXPECT_EQ(block.check(problem), "W of stage 0 has no offset");
+  block.stages[0].backwardWeight = 5;
+  problem.stages[0].forward = 3.5;
+  EXPECT_EQ(block.check(problem),
+            "F of stage 0 takes longer than the interval");
+}
+
+TEST_F(OneStage, boundsMemoryByLifespans) {
+  ASSERT_TRUE(block.placeBackwardWeights(problem));
+  EXPECT_EQ(block.lifespan(problem, 0), 6);
+  Stage &stage = problem.stages[0];
+  stage.activationBytes = 10;
+  // All 10 from 0 to 6: two at once.
+  EXPECT_EQ(block.memoryBound(problem), (std::vector<int64_t>{20}));
+  // 4 of them only to 5, which is still two at once; 100 more from 4 to 6.
+  stage.releasedByBackwardInput = 4;
+  stage.takenByBackwardInput = 100;
+  EXPECT_EQ(block.memoryBound(problem), (std::vector<int64_t>{120}));
+  stage.hasBackwardWeight = false;
+  EXPECT_EQ(block.memoryBound(problem), (std::vector<int64_t>{20}));
+  stage.hasBackwardInput = false;
+  EXPECT_EQ(block.memoryBound(problem), (std::vector<int64_t>{10}));
+}
+
+TEST_F(OneStage, repeatsInOrderOfTime) {
+  ASSERT_TRUE(block.placeBackwardWeights(problem));
+  problem.numMicrobatches = 3;
+  std::string text;
+  Schedule schedule = repeat(block, problem);
+  for (const Pass &pass : schedule.order[0])
+    text += std::string(shortName(pass.kind)) +
+            std::to_string(pass.microbatch) + " ";
+  EXPECT_EQ(text, "F0 F1 B0 W0 F2 B1 W1 B2 W2 ");
+}
+
+TEST(NamedBlock, isFreeOfCollisions) {
+  for (std::string_view name : {"1f1b", "zb-h1", "v-half"})
+    for (int p = 1; p <= 64; ++p) {
+      Problem problem = unitProblemOf(*findNamed(name), p, 1);
+      std::string error;
+      std::optional<BuildingBlock> block = namedBlock(name, problem, &error);
+      ASSERT_TRUE(block) << error;
+      EXPECT_EQ(block->check(problem), std::nullopt) << name << " p=" << p;
+      // No gap: the block takes as long as a device has work.
+      EXPECT_EQ(block->interval, 3 * problem.numStages() / p);
+    }
+}
+
+// The bound needs no unrolling, and the repeated block meets it.
+TEST(NamedBlock, memoryBoundIsThatOfTheRepeatedBlock) {
+  for (std::string_view name : {"1f1b", "zb-h1", "v-half"})
+    for (int p : {1, 2, 3, 4, 5, 8, 13}) {
+      Problem problem = unitProblemOf(*findNamed(name), p, 4 * p);
+      BuildingBlock block = *namedBlock(name, problem, nullptr);
+      Schedule schedule = repeat(block, problem);
+      ASSERT_EQ(verify(problem, schedule), std::nullopt);
+      std::vector<int64_t> bound = block.memoryBound(problem);
+      Simulation simulation = *simulate(problem, schedule);
+      for (int device = 0; device < p; ++device)
+        EXPECT_LE(simulation.peakActivationBytes[device], bound[device]);
+    }
+}
+
+TEST(Reorder, putsWeightGradientsIntoIdleTime) {
+  // Device 1 waits for F of microbatch 1 and runs a W meanwhile.
+  Problem problem = unitProblem(2, 2, {0, 1});
+  problem.stages[0].forward = 3;
+  Schedule schedule;
+  constexpr PassKind F = PassKind::Forward, B = PassKind::BackwardInput,
+                     W = PassKind::BackwardWeight;
+  schedule.order = {
+      {{F, 0, 0}, {F, 0, 1}, {B, 0, 0}, {B, 0, 1}, {W, 0, 0}, {W, 0, 1}},
+      {{F, 1, 0}, {B, 1, 0}, {F, 1, 1}, {B, 1, 1}, {W, 1, 0}, {W, 1, 1}}};
+  Schedule reordered = reorder(problem, schedule, {2, 2});
+  EXPECT_EQ(verify(problem, reordered), std::nullopt);
+  EXPECT_EQ(
+      reordered.order[1],
+      (std::vector<Pass>{
+          {F, 1, 0}, {B, 1, 0}, {W, 1, 0}, {F, 1, 1}, {B, 1, 1}, {W, 1, 1}}));
+  // With memory for one microbatch, W comes before the next F.
+  problem.stages[0].forward = 0;
+  reordered = reorder(problem, schedule, {2, 1});
+  EXPECT_EQ(reordered.order[1][2], (Pass{W, 1, 0}));
+  reordered = reorder(problem, schedule, {2, 2});
+  EXPECT_EQ(reordered.order[1][2], (Pass{F, 1, 1}));
+}
+
+// Whatever order it is given, the result is a schedule that stays within the
+// limits, or within what the order needs with every W at once.
+TEST(ReorderProperty, staysWithinLimits) {
+  Random random(4);
+  for (int i = 0; i < 500; ++i) {
+    int p = randomInt(random, 1, 4), n = randomInt(random, 1, 6);
+    std::vector<int> placement(n);
+    for (int &device : placement)
+      device = randomInt(random, 0, p - 1);
+    Problem problem =
+        randomProblem(random, p, randomInt(random, 1, 6), placement);
+    Schedule schedule = randomSchedule(random, problem);
+    std::vector<int64_t> limits(p);
+    for (int64_t &limit : limits)
+      limit = randomInt(random, 0, 100);
+    Schedule reordered = reorder(problem, schedule, limits);
+    ASSERT_EQ(verify(problem, reordered), std::nullopt);
+
+    std::vector<int64_t> peaks =
+        simulate(problem, reordered)->peakActivationBytes;
+    for (int device = 0; device < p; ++device) {
+      int64_t held = 0, needed = 0;
+      for (const Pass &pass : schedule.order[device]) {
+        const Stage &stage = problem.stages[pass.stage];
+        if (pass.kind == PassKind::BackwardWeight && stage.hasBackwardInput)
+          continue;
+        held += stage.taken(pass.kind);
+        needed = std::max(needed, held);
+        held -= stage.released(pass.kind);
+        if (pass.kind == PassKind::BackwardInput && stage.hasBackwardWeight)
+          held -= stage.released(PassKind::BackwardWeight);
+      }
+      EXPECT_LE(peaks[device], std::max(limits[device], needed));
+    }
+  }
+}
+
+} // namespace
