@@ -20,6 +20,14 @@ inline void registerAllDialects(mlir::DialectRegistry &registry) {
 
 /// Registers every pass for textual pass pipelines.
 inline void registerAllPasses() {
+  registerWeirAddOptimizer();
+  registerWeirEstimateCosts();
+  registerWeirOutlineStages();
+  registerWeirPartition();
+  registerWeirPlanMemory();
+  registerWeirSchedule();
+  registerWeirSplitBackward();
+  registerWeirVerifyPrograms();
 }
 
 } // namespace weir

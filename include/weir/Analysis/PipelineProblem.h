@@ -1,0 +1,69 @@
+//===----------------------------------------------------------------------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A pipeline as the scheduling library sees it.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WEIR_ANALYSIS_PIPELINEPROBLEM_H
+#define WEIR_ANALYSIS_PIPELINEPROBLEM_H
+
+#include "weir/Dialect/IR/WeirDialect.h"
+#include "weir/Schedule/Problem.h"
+
+#include "llvm/ADT/SetVector.h"
+
+namespace weir {
+
+/// The passes of one stage; null where the stage has none of that kind.
+struct StagePasses {
+  StagePassOpInterface forward, backwardInput, backwardWeight;
+
+  StagePassOpInterface get(PassKind kind) const;
+};
+
+/// The passes of every stage of `pipeline`, by stage.
+llvm::SmallVector<StagePasses> getStagePasses(PipelineOp pipeline);
+
+/// What `weir.run` of a pass takes and gives, as values of the pipeline. For a
+/// fused backward of a stage with both passes: what the two take from outside,
+/// what others take of either, and what only the second takes of the first.
+struct RunSignature {
+  llvm::SetVector<mlir::Value> operands;
+  llvm::SmallVector<mlir::Value> outputs;
+  llvm::SmallVector<mlir::Value> between;
+};
+RunSignature getRunSignature(const StagePasses &passes, PassKind kind);
+
+/// Bytes that stay on a device through all steps, by kind. A device holds a
+/// variable if one of its stages reads it or gathers its gradient.
+struct ResidentBytes {
+  int64_t parameters = 0, gradients = 0, states = 0;
+  int64_t total() const { return parameters + gradients + states; }
+};
+ResidentBytes getResidentBytes(PipelineOp pipeline,
+                               llvm::ArrayRef<int> placement, int device);
+
+/// The names of the variables that a pass of `pipeline` on `device` reads or
+/// gathers the gradient of, in the order of the passes.
+llvm::SetVector<mlir::StringRef> getVariablesOfDevice(
+    PipelineOp pipeline, llvm::ArrayRef<int> placement, int device);
+
+/// The scheduling problem of `pipeline` for `microbatches`, stage s on device
+/// placement[s]. Durations in seconds are those of the passes (every pass takes
+/// at least a nanosecond), bytes follow from the operands and results of passes.
+schedule::Problem buildProblem(PipelineOp pipeline,
+                               llvm::ArrayRef<int> placement, int numDevices,
+                               int microbatches);
+
+/// The scheduling library's name for a kind of pass and back.
+schedule::PassKind toSchedule(PassKind kind);
+PassKind fromSchedule(schedule::PassKind kind);
+
+} // namespace weir
+
+#endif // WEIR_ANALYSIS_PIPELINEPROBLEM_H

@@ -1,0 +1,476 @@
+//===----------------------------------------------------------------------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// From an order of passes to programs. Every action gets a place between the
+// passes of its device such that the time the simulation gives to the passes
+// orders all actions: a receive starts before the pass ahead of its reader, a
+// send ends at the first pass that starts after both its sides have started. At
+// one place the order is: starts of receives, waits for sends, waits for
+// receives, loads, the pass, starts of sends. Starts wait for nothing, so no
+// cycle of waits can close.
+//
+//===----------------------------------------------------------------------===//
+
+#include "weir/Analysis/PipelineProblem.h"
+#include "weir/Dialect/Transforms/Passes.h"
+#include "weir/Schedule/NamedSchedules.h"
+#include "weir/Schedule/Simulation.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Remarks.h"
+
+namespace weir {
+#define GEN_PASS_DEF_WEIRSCHEDULE
+#include "weir/Dialect/Transforms/Passes.h.inc"
+} // namespace weir
+
+using namespace mlir;
+using namespace weir;
+
+namespace {
+
+/// A value of the pipeline for one microbatch on its way to another device.
+struct Message {
+  Value value;
+  int64_t microbatch;
+  int from, to;
+  int64_t produced; ///< place of the producer on `from`
+  int64_t needed;   ///< place of the first reader on `to`
+  int64_t made; ///< number of the message in the order of the pipeline
+  int64_t recvAt = 0, sendWaitAt = 0;
+  int64_t number = 0;
+  Value token; ///< of the side that is being written
+};
+
+/// What a device holds at its end for others, or needs from them: a gradient of
+/// a variable that both have, or the count (no variable).
+struct StepMessage {
+  StringRef variable;
+  int64_t use;
+  int from, to;
+  int64_t number = 0;
+  RankedTensorType type;
+};
+
+class ProgramWriter {
+public:
+  ProgramWriter(PipelineOp pipeline, const schedule::Problem &problem,
+                const schedule::Schedule &order,
+                const schedule::Simulation &times)
+      : pipeline(pipeline), problem(problem), order(order), times(times),
+        stages(getStagePasses(pipeline)), builder(pipeline.getContext()) {}
+
+  void write(int64_t limit);
+
+private:
+  void placePasses();
+  void collectMessages();
+  void collectStepMessages();
+  void writeProgram(int device, int64_t limit);
+  void writeResidents(int device);
+  void writeRun(const schedule::Pass &pass);
+  void writeEnd(int device);
+  Value load(BlockArgument input, int64_t microbatch);
+
+  PassKind runKind(const schedule::Pass &pass) const;
+  int deviceOf(Value value) const {
+    auto pass = cast<StagePassOpInterface>(value.getDefiningOp());
+    return problem.placement[pass.getStageNumber()];
+  }
+  int64_t placeOf(Operation *pass, int64_t microbatch) const {
+    return places.lookup({pass, microbatch});
+  }
+
+  PipelineOp pipeline;
+  const schedule::Problem &problem;
+  const schedule::Schedule &order;
+  const schedule::Simulation &times;
+  SmallVector<StagePasses> stages;
+  OpBuilder builder;
+
+  DenseMap<std::pair<Operation *, int64_t>, int64_t> places;
+  std::vector<Message> messages;
+  std::vector<StepMessage> stepMessages;
+  int lossDevice = 0;
+
+  // Of the program that is being written.
+  DenseMap<std::pair<Value, int64_t>, Value> values;
+  DenseMap<std::pair<StringRef, int64_t>, Value> gradients;
+  Value count;
+};
+
+struct Schedule : weir::impl::WeirScheduleBase<Schedule> {
+  using WeirScheduleBase::WeirScheduleBase;
+
+  void runOnOperation() override {
+    for (auto pipeline :
+         llvm::to_vector(getOperation().getOps<PipelineOp>()))
+      if (failed(scheduleOne(pipeline)))
+        return signalPassFailure();
+  }
+  LogicalResult scheduleOne(PipelineOp pipeline);
+};
+
+} // namespace
+
+PassKind ProgramWriter::runKind(const schedule::Pass &pass) const {
+  PassKind kind = fromSchedule(pass.kind);
+  if (kind != PassKind::Backward)
+    return kind;
+  const StagePasses &passes = stages[pass.stage];
+  if (!passes.backwardWeight)
+    return PassKind::BackwardInput;
+  return passes.backwardInput ? PassKind::Backward : PassKind::BackwardWeight;
+}
+
+void ProgramWriter::placePasses() {
+  for (const std::vector<schedule::Pass> &device : order.order)
+    for (auto [place, pass] : llvm::enumerate(device)) {
+      const StagePasses &passes = stages[pass.stage];
+      PassKind kind = runKind(pass);
+      if (kind == PassKind::Backward) {
+        places[{passes.backwardInput, pass.microbatch}] = place;
+        places[{passes.backwardWeight, pass.microbatch}] = place;
+      } else {
+        places[{passes.get(kind), pass.microbatch}] = place;
+      }
+    }
+}
+
+void ProgramWriter::collectMessages() {
+  constexpr int64_t never = std::numeric_limits<int64_t>::max();
+  for (int64_t m = 0; m < problem.numMicrobatches; ++m)
+    for (Operation &op : pipeline.getBody().front())
+      for (Value value : op.getResults()) {
+        if (isa<BundleType>(value.getType()))
+          continue;
+        int from = deviceOf(value);
+        llvm::MapVector<int, int64_t> firstReader;
+        for (Operation *user : value.getUsers()) {
+          int stage = cast<StagePassOpInterface>(user).getStageNumber();
+          int to = problem.placement[stage];
+          if (to == from)
+            continue;
+          auto it = firstReader.try_emplace(to, never).first;
+          it->second = std::min(it->second, placeOf(user, m));
+        }
+        for (auto [to, needed] : firstReader)
+          messages.push_back(
+              {value, m, from, to, placeOf(&op, m), needed,
+               static_cast<int64_t>(messages.size())});
+      }
+
+  // In each queue, messages go in the order in which they are made.
+  llvm::sort(messages, [](const Message &a, const Message &b) {
+    return std::tie(a.from, a.to, a.produced, a.made) <
+           std::tie(b.from, b.to, b.produced, b.made);
+  });
+  for (auto [number, message] : llvm::enumerate(messages))
+    message.number = number;
+  // A receive cannot start after the one behind it in its queue.
+  for (size_t i = messages.size(); i-- > 0;) {
+    Message &message = messages[i];
+    message.recvAt = std::max<int64_t>(0, message.needed - 1);
+    if (i + 1 < messages.size() && messages[i + 1].from == message.from &&
+        messages[i + 1].to == message.to)
+      message.recvAt = std::min(message.recvAt, messages[i + 1].recvAt);
+  }
+  for (Message &message : messages) {
+    const auto &sender = times.passes[message.from];
+    double bothStarted = std::max(sender[message.produced].end,
+                                  times.passes[message.to][message.recvAt].start);
+    message.sendWaitAt = message.produced + 1;
+    while (message.sendWaitAt < static_cast<int64_t>(sender.size()) &&
+           sender[message.sendWaitAt].start < bothStarted)
+      ++message.sendWaitAt;
+  }
+}
+
+void ProgramWriter::collectStepMessages() {
+  // The device that gathers each gradient, and those that update with it.
+  DenseMap<std::pair<StringRef, int64_t>, int> gatheredBy;
+  for (StagePasses &passes : stages) {
+    if (passes.forward)
+      passes.forward->walk([&](ReportOp) {
+        lossDevice = problem.placement[passes.forward.getStageNumber()];
+      });
+    if (passes.backwardWeight)
+      passes.backwardWeight->walk([&](AccumulateOp op) {
+        gatheredBy[{op.getVariable(), static_cast<int64_t>(op.getUse())}] =
+            problem.placement[passes.backwardWeight.getStageNumber()];
+      });
+  }
+  auto scalar = RankedTensorType::get({}, builder.getF32Type());
+  SmallVector<llvm::SetVector<StringRef>> held;
+  for (int device = 0; device < problem.numDevices; ++device)
+    held.push_back(
+        getVariablesOfDevice(pipeline, problem.placement, device));
+  SmallVector<bool> updates(problem.numDevices, false);
+  int64_t number = messages.size();
+  for (auto update : pipeline.getBody().getOps<UpdateOp>()) {
+    StringRef variable = update.getVariable();
+    auto type =
+        cast<RankedTensorType>(update.getBody().getArgument(0).getType());
+    for (int to = 0; to < problem.numDevices; ++to) {
+      if (!held[to].contains(variable))
+        continue;
+      updates[to] = true;
+      for (int64_t use = 0, e = update.getUses(); use < e; ++use) {
+        int from = gatheredBy.lookup({variable, use});
+        if (from != to)
+          stepMessages.push_back({variable, use, from, to, number++, type});
+      }
+    }
+  }
+  for (int to = 0; to < problem.numDevices; ++to)
+    if (updates[to] && to != lossDevice)
+      stepMessages.push_back({StringRef(), 0, lossDevice, to, number++, scalar});
+}
+
+void ProgramWriter::writeResidents(int device) {
+  Location loc = pipeline.getLoc();
+  MLIRContext *context = builder.getContext();
+  llvm::SetVector<StringRef> held =
+      getVariablesOfDevice(pipeline, problem.placement, device);
+  auto module = pipeline->getParentOfType<ModuleOp>();
+  auto resident = [&](ResidentKind kind, StringRef variable,
+                      std::optional<int64_t> index, Type type) {
+    return ResidentOp::create(
+        builder, loc, type, ResidentKindAttr::get(context, kind),
+        variable.empty() ? FlatSymbolRefAttr()
+                         : FlatSymbolRefAttr::get(context, variable),
+        index ? builder.getI64IntegerAttr(*index) : IntegerAttr(),
+        DenseI64ArrayAttr());
+  };
+  for (StringRef variable : held)
+    if (auto op = module.lookupSymbol<VariableOp>(variable))
+      resident(ResidentKind::Parameter, variable, {}, op.getType());
+  for (StagePasses &passes : stages) {
+    if (!passes.backwardWeight ||
+        problem.placement[passes.backwardWeight.getStageNumber()] != device)
+      continue;
+    passes.backwardWeight->walk([&](AccumulateOp op) {
+      int64_t use = op.getUse();
+      Value &gradient = gradients[{op.getVariable(), use}];
+      if (!gradient)
+        gradient = resident(ResidentKind::Gradient, op.getVariable(), use,
+                            op.getGradient().getType());
+    });
+  }
+  bool updates = false;
+  for (auto update : pipeline.getBody().getOps<UpdateOp>()) {
+    if (!held.contains(update.getVariable()))
+      continue;
+    updates = true;
+    for (int64_t state = 0, e = update.getStates().size(); state < e; ++state)
+      resident(ResidentKind::State, update.getVariable(), state,
+               update.getBody().getArgument(0).getType());
+  }
+  auto scalar = RankedTensorType::get({}, builder.getF32Type());
+  if (device == lossDevice) {
+    resident(ResidentKind::Loss, {}, {}, scalar);
+    count = resident(ResidentKind::Count, {}, {}, scalar);
+  }
+  if (updates) {
+    resident(ResidentKind::LearningRate, {}, {}, scalar);
+    resident(ResidentKind::Step, {}, {}, scalar);
+  }
+}
+
+Value ProgramWriter::load(BlockArgument input, int64_t microbatch) {
+  return LoadOp::create(
+      builder, pipeline.getLoc(), input.getType(),
+      cast<StringAttr>(pipeline.getInputs()[input.getArgNumber()]),
+      builder.getI64IntegerAttr(microbatch), DenseI64ArrayAttr());
+}
+
+void ProgramWriter::writeRun(const schedule::Pass &pass) {
+  PassKind kind = runKind(pass);
+  RunSignature signature = getRunSignature(stages[pass.stage], kind);
+  SmallVector<Value> operands;
+  for (Value value : signature.operands) {
+    Value &local = values[{value, pass.microbatch}];
+    if (!local)
+      local = load(cast<BlockArgument>(value), pass.microbatch);
+    operands.push_back(local);
+  }
+  auto run = RunOp::create(
+      builder, pipeline.getLoc(), TypeRange(ValueRange(signature.outputs)),
+      TypeRange(ValueRange(signature.between)),
+      PassKindAttr::get(builder.getContext(), kind),
+      builder.getI64IntegerAttr(pass.stage), FlatSymbolRefAttr(),
+      builder.getI64IntegerAttr(pass.microbatch), operands,
+      DenseI64ArrayAttr(), IntegerAttr());
+  for (auto [value, local] : llvm::zip(signature.outputs, run.getOutputs()))
+    values[{value, pass.microbatch}] = local;
+}
+
+void ProgramWriter::writeEnd(int device) {
+  Location loc = pipeline.getLoc();
+  SmallVector<std::pair<const StepMessage *, Value>> receives;
+  SmallVector<Value> sends;
+  for (const StepMessage &message : stepMessages)
+    if (message.to == device)
+      receives.push_back(
+          {&message, RecvStartOp::create(
+                         builder, loc,
+                         ReceivingType::get(builder.getContext(), message.type),
+                         builder.getI64IntegerAttr(message.from),
+                         builder.getI64IntegerAttr(message.number),
+                         IntegerAttr(), DenseI64ArrayAttr())});
+  for (const StepMessage &message : stepMessages)
+    if (message.from == device)
+      sends.push_back(SendStartOp::create(
+          builder, loc, SendingType::get(builder.getContext()),
+          message.variable.empty()
+              ? count
+              : gradients.lookup({message.variable, message.use}),
+          builder.getI64IntegerAttr(message.to),
+          builder.getI64IntegerAttr(message.number), IntegerAttr()));
+  for (auto [message, token] : receives) {
+    Value value = WaitOp::create(builder, loc, message->type, token).getResult();
+    if (message->variable.empty())
+      count = value;
+    else
+      gradients[{message->variable, message->use}] = value;
+  }
+  for (Value token : sends)
+    WaitOp::create(builder, loc, Type(), token);
+
+  llvm::SetVector<StringRef> held =
+      getVariablesOfDevice(pipeline, problem.placement, device);
+  for (auto update : pipeline.getBody().getOps<UpdateOp>()) {
+    if (!held.contains(update.getVariable()))
+      continue;
+    SmallVector<Value> operands;
+    for (int64_t use = 0, e = update.getUses(); use < e; ++use)
+      operands.push_back(gradients.lookup({update.getVariable(), use}));
+    operands.push_back(count);
+    RunOp::create(builder, loc, TypeRange(), TypeRange(),
+                  PassKindAttr::get(builder.getContext(), PassKind::Update),
+                  IntegerAttr(), update.getVariableAttr(), IntegerAttr(),
+                  operands, DenseI64ArrayAttr(), IntegerAttr());
+  }
+}
+
+void ProgramWriter::writeProgram(int device, int64_t limit) {
+  Location loc = pipeline.getLoc();
+  OpBuilder::InsertionGuard guard(builder);
+  auto program = ProgramOp::create(
+      builder, loc,
+      builder.getStringAttr(pipeline.getSymName() + "_device" + Twine(device)),
+      StringAttr(), FlatSymbolRefAttr::get(pipeline.getSymNameAttr()),
+      builder.getI64IntegerAttr(device),
+      builder.getI64IntegerAttr(problem.numMicrobatches),
+      builder.getStringAttr(order.name), IntegerAttr(),
+      limit ? builder.getI64IntegerAttr(limit) : IntegerAttr());
+  builder.createBlock(&program.getBody());
+  values.clear();
+  gradients.clear();
+  count = {};
+  writeResidents(device);
+
+  const std::vector<schedule::Pass> &passes = order.order[device];
+  int64_t end = passes.size();
+  std::vector<SmallVector<Message *>> recvAt(end + 1), readAt(end + 1),
+      sendAt(end + 1), sendWaitAt(end + 1);
+  for (Message &message : messages) {
+    if (message.to == device) {
+      recvAt[message.recvAt].push_back(&message);
+      readAt[message.needed].push_back(&message);
+    }
+    if (message.from == device) {
+      sendAt[message.produced].push_back(&message);
+      sendWaitAt[message.sendWaitAt].push_back(&message);
+    }
+  }
+  auto tensorOf = [](Message *message) {
+    return cast<RankedTensorType>(message->value.getType());
+  };
+  for (int64_t place = 0; place <= end; ++place) {
+    for (Message *message : recvAt[place])
+      message->token = RecvStartOp::create(
+          builder, loc,
+          ReceivingType::get(builder.getContext(), tensorOf(message)),
+          builder.getI64IntegerAttr(message->from),
+          builder.getI64IntegerAttr(message->number),
+          builder.getI64IntegerAttr(message->microbatch), DenseI64ArrayAttr());
+    for (Message *message : sendWaitAt[place])
+      WaitOp::create(builder, loc, Type(), message->token);
+    for (Message *message : readAt[place])
+      values[{message->value, message->microbatch}] =
+          WaitOp::create(builder, loc, tensorOf(message), message->token)
+              .getResult();
+    if (place == end)
+      break;
+    writeRun(passes[place]);
+    for (Message *message : sendAt[place])
+      message->token = SendStartOp::create(
+          builder, loc, SendingType::get(builder.getContext()),
+          values.lookup({message->value, message->microbatch}),
+          builder.getI64IntegerAttr(message->to),
+          builder.getI64IntegerAttr(message->number),
+          builder.getI64IntegerAttr(message->microbatch));
+  }
+  writeEnd(device);
+}
+
+void ProgramWriter::write(int64_t limit) {
+  placePasses();
+  collectMessages();
+  collectStepMessages();
+  builder.setInsertionPointAfter(pipeline);
+  for (int device = 0; device < problem.numDevices; ++device)
+    writeProgram(device, limit);
+}
+
+LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
+  const schedule::NamedSchedule *named = schedule::findNamed(schedule);
+  if (!named) {
+    InFlightDiagnostic diag = pipeline.emitError("unknown schedule '")
+                              << schedule << "'; known are";
+    for (const schedule::NamedSchedule &known : schedule::listNamed())
+      diag << ' ' << known.name;
+    return diag;
+  }
+  for (auto program : getOperation().getOps<ProgramOp>())
+    if (program.getPipeline() == pipeline.getSymName())
+      return program.emitError("the pipeline has programs already");
+  int64_t numStages = pipeline.getStages();
+  int64_t numDevices =
+      devices ? int64_t(devices) : numStages / named->stagesPerDevice;
+  if (numDevices < 1 || numStages % numDevices != 0)
+    return pipeline.emitError("schedule ")
+           << schedule << " cannot place " << numStages << " stages on "
+           << numDevices << " devices";
+  if (microbatches < 1)
+    return pipeline.emitError("needs at least one microbatch, got ")
+           << microbatches;
+  std::vector<int> placement =
+      schedule::makePlacement(named->placement, numStages, numDevices);
+  schedule::Problem problem =
+      buildProblem(pipeline, placement, numDevices, microbatches);
+  if (auto error = problem.check())
+    return pipeline.emitError() << *error;
+  std::string error;
+  std::optional<schedule::Schedule> order =
+      schedule::buildNamed(schedule, problem, &error);
+  if (!order)
+    return pipeline.emitError() << error;
+  std::optional<schedule::Simulation> times =
+      schedule::simulate(problem, *order, &error);
+  if (!times)
+    return pipeline.emitError() << error;
+
+  ProgramWriter(pipeline, problem, *order, *times).write(memoryLimit);
+  remark::passed(pipeline.getLoc(), remark::RemarkOpts::name("schedule")
+                                        .category("weir-schedule"))
+      << "scheduled by " << order->name << "; predicted makespan "
+      << std::to_string(times->makespan) << " s, bubble "
+      << std::to_string(times->bubbleRatio);
+  return success();
+}
