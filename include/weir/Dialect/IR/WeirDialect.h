@@ -38,6 +38,7 @@ namespace weir {
 namespace attr {
 inline constexpr llvm::StringLiteral model = "weir.model";
 inline constexpr llvm::StringLiteral input = "weir.input";
+inline constexpr llvm::StringLiteral stopGradient = "weir.stop_gradient";
 inline constexpr llvm::StringLiteral joint = "weir.joint";
 inline constexpr llvm::StringLiteral op = "weir.op";
 inline constexpr llvm::StringLiteral adjointOf = "weir.adjoint_of";

@@ -35,6 +35,9 @@ def Weir_Dialect : Dialect {
 
     - `weir.model` (unit, on a function): this function is the model.
     - `weir.input` (string, on an argument): `"tokens"` or `"labels"`.
+    - `weir.stop_gradient` (on an op of the model): no gradient flows to its
+      operands, or only to those not listed if it is an array of operand numbers
+      (`weir.stop_gradient = array<i64: 1>`).
     - `weir.joint` (unit, on a function): the model with its backward.
     - `weir.op` (i64): number of a forward operation; the operations of its
       adjoint carry the same number in `weir.adjoint_of`.
