@@ -141,10 +141,17 @@ std::optional<std::string> Problem::check() const {
   };
   if (numDevices < 1)
     return fail("a pipeline needs at least one device, not ", numDevices);
+  if (numDevices > kMaxDevices)
+    return fail("a pipeline has at most ", kMaxDevices, " devices, not ",
+                numDevices);
   if (numMicrobatches < 1)
     return fail("a step needs at least one microbatch, not ", numMicrobatches);
   if (stages.empty())
     return fail("a pipeline needs at least one stage");
+  if (stages.size() > static_cast<size_t>(kMaxMicrobatchStages) /
+                          static_cast<size_t>(numMicrobatches))
+    return fail(stages.size(), " stages times ", numMicrobatches,
+                " microbatches are more than ", kMaxMicrobatchStages);
   if (placement.size() != stages.size())
     return fail("the placement names ", placement.size(), " devices for ",
                 stages.size(), " stages");
@@ -193,9 +200,6 @@ std::optional<std::string> Problem::check() const {
   }
   if (total > 0x1p62L)
     return fail("the bytes of all stages and microbatches overflow 64 bits");
-  if (static_cast<double>(numStages()) * numMicrobatches > 1 << 28)
-    return fail("too many passes: ", numStages(), " stages times ",
-                numMicrobatches, " microbatches");
   return std::nullopt;
 }
 

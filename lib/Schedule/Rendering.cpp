@@ -70,29 +70,37 @@ static void writeList(std::ostream &os, const Range &range,
 
 void writeJson(std::ostream &os, const Problem &problem,
                const Schedule &schedule, const Simulation &simulation,
-               Objective objective) {
+               Objective objective, const Units &units) {
   Bound bound = lowerBound(problem, objective);
+  auto time = [&](double seconds) {
+    return number(units.abstract ? seconds / units.time : seconds);
+  };
   auto print = [&](const auto &value) { os << value; };
   os << "{\n  \"schedule\": " << jsonString(schedule.name)
      << ",\n  \"devices\": " << problem.numDevices
      << ",\n  \"microbatches\": " << problem.numMicrobatches
      << ",\n  \"stages\": " << problem.numStages() << ",\n  \"placement\": [";
   writeList(os, problem.placement, ", ", print);
-  os << "],\n  \"makespan\": " << number(simulation.makespan)
-     << ",\n  \"span\": " << number(simulation.span)
-     << ",\n  \"lower_bound\": " << number(bound.seconds)
+  os << "],\n  \"makespan\": " << time(simulation.makespan)
+     << ",\n  \"span\": " << time(simulation.span)
+     << ",\n  \"lower_bound\": " << time(bound.seconds)
      << ",\n  \"bound_scope\": " << jsonString(bound.scope)
      << ",\n  \"bubble_ratio\": " << number(simulation.bubbleRatio)
      << ",\n  \"peak_memory\": [";
-  writeList(os, simulation.peakBytes, ", ", print);
+  writeList(os, simulation.peakBytes, ", ", [&](int64_t bytes) {
+    if (units.abstract)
+      os << number(static_cast<double>(bytes) / units.memory);
+    else
+      os << bytes;
+  });
   os << "],\n  \"passes\": [\n    [";
   writeList(os, simulation.passes, "],\n    [", [&](const auto &passes) {
     writeList(os, passes, ",\n     ", [&](const TimedPass &timed) {
       os << "{\"pass\": \"" << shortName(timed.pass.kind)
          << "\", \"stage\": " << timed.pass.stage
          << ", \"microbatch\": " << timed.pass.microbatch
-         << ", \"start\": " << number(timed.start)
-         << ", \"end\": " << number(timed.end) << "}";
+         << ", \"start\": " << time(timed.start)
+         << ", \"end\": " << time(timed.end) << "}";
     });
   });
   os << "]\n  ]\n}\n";
@@ -255,7 +263,7 @@ struct Color {
 class Picture {
 public:
   Picture(std::ostream &os, const Problem &problem, const Schedule &schedule,
-          const Simulation &simulation, const PictureUnits &units)
+          const Simulation &simulation, const Units &units)
       : os(os), problem(problem), schedule(schedule), simulation(simulation),
         units(units) {
     size_t most = 1;
@@ -487,7 +495,7 @@ private:
   const Problem &problem;
   const Schedule &schedule;
   const Simulation &simulation;
-  const PictureUnits &units;
+  const Units &units;
   double width, duration;
   double timelineTop, memoryTop, axisTop;
   int64_t largestBytes;
@@ -500,7 +508,7 @@ private:
 
 void writeSvg(std::ostream &os, const Problem &problem,
               const Schedule &schedule, const Simulation &simulation,
-              const PictureUnits &units) {
+              const Units &units) {
   Picture(os, problem, schedule, simulation, units).write();
 }
 

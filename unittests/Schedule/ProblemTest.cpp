@@ -79,6 +79,10 @@ TEST(Problem, checkSaysWhatIsWrong) {
             "a pipeline needs at least one device, not 0");
   EXPECT_EQ(errorAfter([](Problem &p) { p.numMicrobatches = 0; }),
             "a step needs at least one microbatch, not 0");
+  EXPECT_EQ(errorAfter([](Problem &p) { p.numDevices = 1 << 20; }),
+            "a pipeline has at most 65536 devices, not 1048576");
+  EXPECT_EQ(errorAfter([](Problem &p) { p.numMicrobatches = 1 << 22; }),
+            "2 stages times 4194304 microbatches are more than 4194304");
   EXPECT_EQ(errorAfter([](Problem &p) {
               p.stages.clear();
               p.placement.clear();

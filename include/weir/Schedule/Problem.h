@@ -18,6 +18,11 @@
 
 namespace weir::schedule {
 
+/// Beyond these sizes `Problem::check` refuses, so that a slip of the keyboard
+/// ends in a message and not in exhausted memory.
+inline constexpr int kMaxDevices = 1 << 16;
+inline constexpr int kMaxMicrobatchStages = 1 << 22;
+
 /// The passes of a stage. F, B and W exist once per microbatch, U once per
 /// step. A `Backward` is B and W of one microbatch fused into one pass.
 enum class PassKind {

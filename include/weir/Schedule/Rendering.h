@@ -13,10 +13,9 @@
 
 namespace weir::schedule {
 
-/// How a picture names quantities. Schedules of real programs are drawn in
-/// seconds and bytes; those of a unit problem in units of a pass and of an
-/// activation.
-struct PictureUnits {
+/// How quantities are written. Schedules of real programs have seconds and
+/// bytes; those of abstract problems units of a pass and of an activation.
+struct Units {
   bool abstract = false;
   /// Seconds and bytes of one abstract unit.
   double time = 1;
@@ -29,16 +28,17 @@ struct PictureUnits {
 /// peak memory.
 void writeSvg(std::ostream &os, const Problem &problem,
               const Schedule &schedule, const Simulation &simulation,
-              const PictureUnits &units = {});
+              const Units &units = {});
 
 /// {"schedule", "devices", "microbatches", "stages", "placement": [device of
 /// each stage], "makespan", "span", "lower_bound", "bound_scope",
 /// "bubble_ratio", "peak_memory": [bytes per device], "passes": [[{"pass":
 /// "F|B|W|BW|U", "stage", "microbatch", "start", "end"}, ...] per device]},
-/// times in seconds.
+/// times in seconds, or times and memory in abstract units.
 void writeJson(std::ostream &os, const Problem &problem,
                const Schedule &schedule, const Simulation &simulation,
-               Objective objective = Objective::Makespan);
+               Objective objective = Objective::Makespan,
+               const Units &units = {});
 
 /// One row per device in the format of PyTorch's pipelining: cells stage, kind,
 /// microbatch, such as 0F3, 0I3 (B), 0W3 and 0B3 (fused). Updates are left out:
