@@ -1,0 +1,167 @@
+# Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Compares a training program of weir-model's gpt or mlp with JAX, elementwise.
+
+From the same initial parameters and the same rows of text, JAX computes in f64
+the gradients of step 1 and the parameters after some steps of AdamW (beta1 0.9,
+beta2 0.95, epsilon 1e-8, weight decay 0.1 on matrices, constant learning rate,
+gradient = sum over tokens / number of labels). What the program wrote must agree:
+
+    |got - expected| <= tolerance * max(|expected|, rms of the expected tensor)
+
+for every element. The scale of the tensor is in it because rounding errors of a
+sum are as large as its terms, not as its result: an element of a gradient that
+comes out small because its terms cancel has no more correct digits than they
+allow, in any order of addition. The root mean square is the strictest of the
+usual scales: it is never above the largest element.
+
+The gradient of the bias of keys is zero whatever the data is, since softmax does
+not see what is added to all of its inputs; a program gets rounding errors there,
+and AdamW, which divides by the size of the gradient, makes steps of them. So this
+gradient is measured by the scale of the bias of queries, and the parameter is
+left out.
+
+Prints the worst element of every file compared; exits with 1 on a difference.
+"""
+
+import argparse
+import json
+import sys
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+import jax.numpy as jnp
+import numpy as np
+from safetensors.numpy import load_file
+
+import models
+import sampling
+
+ZERO_GRADIENT = ".attn.k.bias"
+
+
+def adamw(p, g, m, v, t, lr):
+    """"Decoupled Weight Decay Regularization", arXiv 1711.05101, algorithm 2."""
+    beta1, beta2, epsilon = 0.9, 0.95, 1e-8
+    decay = 0.1 if p.ndim > 1 else 0.0
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    step = m / (1 - beta1**t) / (jnp.sqrt(v / (1 - beta2**t)) + epsilon)
+    return p - lr * (step + decay * p), m, v
+
+
+def train(loss_of, text, initial, options):
+    """Gives the sum of gradients of step 1, the parameters at the end, and the
+    mean loss of every step."""
+
+    @jax.jit
+    def gradients(p, tokens, labels):
+        (loss, count), g = jax.value_and_grad(loss_of, has_aux=True)(p, tokens, labels)
+        return loss, count, g
+
+    @jax.jit
+    def update(p, g, m, v, t):
+        new = {name: adamw(p[name], g[name], m[name], v[name], t, options.lr) for name in p}
+        return tuple({name: new[name][i] for name in p} for i in range(3))
+
+    p = {name: jnp.asarray(value, jnp.float64) for name, value in initial.items()}
+    m = {name: jnp.zeros_like(value) for name, value in p.items()}
+    v = dict(m)
+    first, losses = None, []
+    for t in range(1, options.steps + 1):
+        loss, count, g = gradients(p, *text.step(t, options.microbatches, options.batch))
+        first = first if t > 1 else {**g, "__loss_sum": loss, "__count": count}
+        losses.append(float(loss / count))
+        p, m, v = update(p, {name: value / count for name, value in g.items()}, m, v, float(t))
+    return first, p, losses
+
+
+def worst_element(got, expected, scale):
+    """Error over max(|expected|, scale) where that is largest, and where it is."""
+    error = np.abs(got.astype(np.float64) - expected)
+    size = np.maximum(np.abs(expected), scale)
+    # An expected zero in a tensor of zeros must be met exactly.
+    relative = np.divide(error, size, out=np.where(error > 0, np.inf, 0.0), where=size > 0)
+    relative = np.where(np.isfinite(got), relative, np.inf)
+    at = np.unravel_index(np.argmax(relative), relative.shape)
+    return relative[at], at
+
+
+def compare(what, path, expected, tolerance, left_out=()):
+    got = load_file(path)
+    if set(got) != set(expected):
+        sys.exit(f"{what}: '{path}' and the model differ in {set(got) ^ set(expected)}")
+    worst = (-1.0, None, None)
+    elements = 0
+    for name, value in expected.items():
+        value = np.asarray(value, np.float64)
+        if got[name].shape != value.shape:
+            sys.exit(f"{what}: {name} has shape {got[name].shape}, expected {value.shape}")
+        if name in left_out:
+            continue
+        reference = np.asarray(expected[name.replace(ZERO_GRADIENT, ".attn.q.bias")], np.float64)
+        relative, at = worst_element(got[name], value, np.sqrt(np.mean(reference**2)))
+        elements += value.size
+        worst = max(worst, (relative, name, at), key=lambda entry: entry[0])
+    relative, name, at = worst
+    verdict = "agrees" if relative <= tolerance else "DIFFERS"
+    print(
+        f"{what}: {verdict}: {elements} elements, worst {relative:.2e} of {tolerance:.0e} "
+        f"in {name}{[int(i) for i in at]}: got {got[name][at]:.9g}, "
+        f"expected {np.asarray(expected[name])[at]:.9g}"
+    )
+    return relative <= tolerance
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", choices=["gpt", "mlp"])
+    parser.add_argument("--heads", type=int)
+    parser.add_argument("--context", type=int, required=True)
+    parser.add_argument("--batch", type=int, required=True, help="rows of a microbatch")
+    parser.add_argument("--microbatches", type=int, required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--lr", type=float, required=True)
+    parser.add_argument("--tolerance", type=float, default=1e-4)
+    parser.add_argument("--initial", required=True, help="parameters before step 1")
+    parser.add_argument("--gradients", help="what --save-gradients wrote")
+    parser.add_argument("--parameters", help="what --save wrote")
+    parser.add_argument("--metrics", help="what --metrics wrote")
+    parser.add_argument("--falls", type=float, help="least share by which the loss falls")
+    options = parser.parse_args()
+
+    model = getattr(models, options.model)
+    initial = load_file(options.initial)
+    text = sampling.Text(options.data, options.seed, options.context)
+    first, last, losses = train(
+        lambda p, tokens, labels: model(p, tokens, labels, options.heads), text, initial, options
+    )
+
+    agrees = True
+    if options.gradients:
+        agrees &= compare("gradients", options.gradients, first, options.tolerance)
+    if options.parameters:
+        zero = [name for name in last if name.endswith(ZERO_GRADIENT)]
+        agrees &= compare("parameters", options.parameters, last, options.tolerance, zero)
+    if options.metrics:
+        with open(options.metrics) as file:
+            got = [json.loads(line)["loss"] for line in file]
+        difference = max(abs(a - b) / b for a, b in zip(got, losses, strict=True))
+        agrees &= difference <= options.tolerance
+        print(f"losses: {'agree' if difference <= options.tolerance else 'DIFFER'}: "
+              f"worst {difference:.2e} of {options.tolerance:.0e}")
+        losses = got
+    fall = 1 - losses[-1] / losses[0]
+    print(f"loss: {losses[0]:.4f} -> {losses[-1]:.4f}, down by {100 * fall:.1f}%")
+    if options.falls is not None and fall < options.falls:
+        print(f"the loss falls by less than {100 * options.falls:.0f}%")
+        agrees = False
+    sys.exit(not agrees)
+
+
+if __name__ == "__main__":
+    main()
