@@ -29,9 +29,10 @@ using namespace weir::runtime;
 
 using Clock = std::chrono::steady_clock;
 
-/// How long ranks may take to notice that another has failed, in seconds. A
-/// rank that is still inside a pass then counts as hung.
-static constexpr double gracePeriod = 5;
+/// How long ranks may take to notice that another has failed, in seconds, if
+/// the timeout is not shorter. A rank that is still inside a pass counts as
+/// hung.
+static constexpr double longestGrace = 5;
 
 /// All bits set: a NaN in f32 and f64, and -1 in integers, which indexes
 /// nothing.
@@ -553,6 +554,8 @@ Status Executor::State::run(const RunEvents &events,
   const Clock::duration patience = fromSeconds(options.timeout + 1);
   Clock::time_point lastProgress = Clock::now();
   int64_t lastSum = -1;
+  const Clock::duration grace =
+      fromSeconds(std::min(options.timeout, longestGrace));
   std::optional<Clock::time_point> failedAt;
 
   std::unique_lock lock(mutex);
@@ -591,7 +594,7 @@ Status Executor::State::run(const RunEvents &events,
     Clock::time_point now = Clock::now();
     if (hasFailed) {
       failedAt = failedAt.value_or(now);
-      if (now - *failedAt > fromSeconds(gracePeriod))
+      if (now - *failedAt > grace)
         break;
       continue;
     }

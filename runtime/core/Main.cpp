@@ -258,9 +258,9 @@ static Status train(const weir_module &module, const Options &options) {
     if (status = job->trace->write(options.trace, table); status.failed())
       return status;
   if (!options.quiet) {
-    std::printf("%s after %lld steps in %.1f s: loss %.4f -> %.4f, %.0f "
+    std::printf("%s %lld steps in %.1f s: loss %.4f -> %.4f, %.0f "
                 "tokens/s\n",
-                interrupted ? "interrupted" : "trained",
+                interrupted ? "interrupted after" : "trained",
                 static_cast<long long>(last.step), seconds, first.loss(),
                 last.loss(),
                 last.tokens * static_cast<double>(last.step) / seconds);
