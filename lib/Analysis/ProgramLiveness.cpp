@@ -28,6 +28,31 @@ SmallVector<ProgramOp> weir::getPrograms(PipelineOp pipeline) {
   return programs;
 }
 
+std::vector<int> weir::getPlacement(PipelineOp pipeline,
+                                    ArrayRef<ProgramOp> programs) {
+  std::vector<int> placement(pipeline.getStages(), -1);
+  for (ProgramOp program : programs)
+    for (auto run : program.getBody().getOps<RunOp>())
+      if (run.getStage() && *run.getStage() < placement.size())
+        placement[*run.getStage()] = program.getDevice();
+  return placement;
+}
+
+schedule::Schedule weir::getOrder(ArrayRef<ProgramOp> programs) {
+  schedule::Schedule order;
+  for (ProgramOp program : programs) {
+    if (order.name.empty())
+      order.name = program.getSchedule().value_or("given").str();
+    std::vector<schedule::Pass> &passes = order.order.emplace_back();
+    for (auto run : program.getBody().getOps<RunOp>())
+      if (run.getStage())
+        passes.push_back({toSchedule(run.getPass()),
+                          static_cast<int>(*run.getStage()),
+                          static_cast<int>(*run.getMicrobatch())});
+  }
+  return order;
+}
+
 /// The offsets attribute of an op that makes buffers.
 static DenseI64ArrayAttr getOffsets(Operation *op) {
   return op->getAttrOfType<DenseI64ArrayAttr>("offsets");

@@ -13,6 +13,7 @@
 #define WEIR_ANALYSIS_PROGRAMLIVENESS_H
 
 #include "weir/Dialect/IR/WeirDialect.h"
+#include "weir/Schedule/Schedule.h"
 
 namespace weir {
 
@@ -48,6 +49,13 @@ PipelineOp getPipeline(ProgramOp program);
 
 /// The programs of a pipeline by device. Devices need not be dense.
 llvm::SmallVector<ProgramOp> getPrograms(PipelineOp pipeline);
+
+/// The device of each stage, as programs run them; -1 for a stage that none runs.
+std::vector<int> getPlacement(PipelineOp pipeline,
+                              llvm::ArrayRef<ProgramOp> programs);
+
+/// The order of passes of each device, updates left out.
+schedule::Schedule getOrder(llvm::ArrayRef<ProgramOp> programs);
 
 /// The planned offset of a tensor or bundle of a program.
 std::optional<int64_t> getOffset(mlir::Value value);

@@ -6,10 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "weir/Analysis/JointGraph.h"
+#include "weir/Analysis/OpCosts.h"
 #include "weir/Dialect/Transforms/Passes.h"
-
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 
 namespace weir {
 #define GEN_PASS_DEF_WEIRESTIMATECOSTS
@@ -18,33 +16,6 @@ namespace weir {
 
 using namespace mlir;
 using namespace weir;
-
-/// Arithmetic operations that one evaluation of a function of `math` counts for:
-/// about the length of its polynomial.
-static constexpr int64_t mathFunctionFlops = 12;
-
-/// Arithmetic operations of one iteration of a structured op.
-static int64_t getFlopsPerIteration(linalg::LinalgOp op) {
-  if (isa<linalg::ContractOp>(op.getOperation()))
-    return 2;
-  int64_t flops = 0;
-  op->getRegion(0).walk([&](Operation *inner) {
-    if (isa_and_nonnull<math::MathDialect>(inner->getDialect()))
-      flops += mathFunctionFlops;
-    else if (inner->getNumOperands() > 0 &&
-             !inner->hasTrait<OpTrait::IsTerminator>())
-      flops += 1;
-  });
-  return flops;
-}
-
-static int64_t getTensorBytesOf(TypeRange types) {
-  int64_t bytes = 0;
-  for (Type type : types)
-    if (auto tensor = dyn_cast<RankedTensorType>(type))
-      bytes += getTensorBytes(tensor);
-  return bytes;
-}
 
 namespace {
 struct EstimateCosts : weir::impl::WeirEstimateCostsBase<EstimateCosts> {
@@ -65,25 +36,8 @@ struct EstimateCosts : weir::impl::WeirEstimateCostsBase<EstimateCosts> {
   }
 
   void estimate(Operation *op) {
-    int64_t flops = 0;
-    // A destination is written, not read, by all but reductions; counting
-    // operands and results gives reads and writes.
-    int64_t bytes = getTensorBytesOf(op->getOperandTypes()) +
-                    getTensorBytesOf(op->getResultTypes());
-    double speed = scalarGflops * 1e9;
-    if (auto structured = dyn_cast<linalg::LinalgOp>(op)) {
-      int64_t iterations = 1;
-      for (int64_t size : structured.getStaticLoopRanges())
-        iterations *= size;
-      flops = iterations * getFlopsPerIteration(structured);
-      bytes = getTensorBytesOf(TypeRange(structured.getDpsInputs())) +
-              getTensorBytesOf(op->getResultTypes());
-      if (isa<linalg::ContractOp>(op))
-        speed = gflops * 1e9;
-    } else if (auto scatter = dyn_cast<ScatterAddOp>(op)) {
-      flops = cast<RankedTensorType>(scatter.getUpdates().getType())
-                  .getNumElements();
-    }
+    int64_t flops = getFlops(op), bytes = getTrafficBytes(op);
+    double speed = (isProduct(op) ? gflops : scalarGflops) * 1e9;
     double time = std::max(flops / speed, bytes / (gigabytesPerSecond * 1e9)) +
                   overhead;
     Builder builder(op->getContext());
