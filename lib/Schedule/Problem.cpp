@@ -4,7 +4,6 @@
 #include "weir/Schedule/Problem.h"
 
 #include <algorithm>
-#include <cmath>
 #include <sstream>
 
 namespace weir::schedule {
@@ -107,19 +106,20 @@ std::vector<std::vector<int>> Problem::stagesOfDevices() const {
   return result;
 }
 
+/// Sums over all passes must stay finite.
 static bool isDuration(double seconds) {
-  return std::isfinite(seconds) && seconds >= 0;
+  return seconds >= 0 && seconds <= 1e100;
 }
 
 static bool isLink(const Link &link) {
-  return isDuration(link.latency) && link.bandwidth > 0;
+  return isDuration(link.latency) && link.bandwidth >= 1e-50;
 }
 
 static std::optional<std::string> checkStage(const Stage &stage) {
   if (!isDuration(stage.forward) || !isDuration(stage.backwardInput) ||
       !isDuration(stage.backwardWeight) || !isDuration(stage.update) ||
       !isDuration(stage.backward.value_or(0)))
-    return "has a duration that is negative or not finite";
+    return "has a duration that is negative or too large";
   if (stage.activationBytes < 0 || stage.releasedByBackwardInput < 0 ||
       stage.takenByBackwardInput < 0 || stage.forwardTransferBytes < 0 ||
       stage.backwardTransferBytes < 0)
@@ -166,15 +166,17 @@ std::optional<std::string> Problem::check() const {
                   " needs the gradient that it would send");
   }
   if (!isLink(defaultLink))
-    return fail("the default link has a negative latency or no bandwidth");
+    return fail("the default link has a latency that is negative or too large, "
+                "or no bandwidth");
   for (const auto &[devices, link] : links) {
     auto [from, to] = devices;
     if (from < 0 || from >= numDevices || to < 0 || to >= numDevices)
       return fail("there is a link from device ", from, " to device ", to,
                   ", but there are ", numDevices, " devices");
     if (!isLink(link))
-      return fail("the link from device ", from, " to device ", to,
-                  " has a negative latency or no bandwidth");
+      return fail(
+          "the link from device ", from, " to device ", to,
+          " has a latency that is negative or too large, or no bandwidth");
   }
   if (!fixedBytes.empty() &&
       fixedBytes.size() != static_cast<size_t>(numDevices))

@@ -95,9 +95,11 @@ TEST(Problem, checkSaysWhatIsWrong) {
   EXPECT_EQ(errorAfter([](Problem &p) { p.placement[1] = 2; }),
             "stage 1 is placed on device 2, but there are 2 devices");
   EXPECT_EQ(errorAfter([](Problem &p) { p.stages[1].forward = -1; }),
-            "stage 1 has a duration that is negative or not finite");
+            "stage 1 has a duration that is negative or too large");
+  EXPECT_EQ(errorAfter([](Problem &p) { p.stages[1].update = 1e308; }),
+            "stage 1 has a duration that is negative or too large");
   EXPECT_EQ(errorAfter([](Problem &p) { p.stages[0].backward = NAN; }),
-            "stage 0 has a duration that is negative or not finite");
+            "stage 0 has a duration that is negative or too large");
   EXPECT_EQ(errorAfter([](Problem &p) { p.stages[0].workspaceBytes[2] = -1; }),
             "stage 0 has a negative number of bytes");
   EXPECT_EQ(
@@ -114,7 +116,8 @@ TEST(Problem, checkSaysWhatIsWrong) {
             "there is a link from device 0 to device 2, but there are 2 "
             "devices");
   EXPECT_EQ(errorAfter([](Problem &p) { p.defaultLink.bandwidth = 0; }),
-            "the default link has a negative latency or no bandwidth");
+            "the default link has a latency that is negative or too large, or "
+            "no bandwidth");
   EXPECT_EQ(errorAfter([](Problem &p) { p.fixedBytes = {1}; }),
             "fixed bytes are given for 1 of 2 devices");
   EXPECT_EQ(errorAfter([](Problem &p) { p.memoryLimit = -5; }),
