@@ -193,7 +193,7 @@ Partition::chooseCuts(func::FuncOp joint, const Chain &chain,
     for (int64_t i = 0; i < n; ++i)
       least = std::max(least, stageBytes(chain, i, i + 1));
     return joint.emitError("no cut into ")
-           << k << " stages fits " << memoryLimit
+           << k << " stages fits " << int64_t(memoryLimit)
            << " bytes per device; the largest op alone needs " << least;
   }
   double cap = slowest[k][n] * (1.0 + timeTolerance);
@@ -231,7 +231,7 @@ Partition::chooseCuts(func::FuncOp joint, const Chain &chain,
 FailureOr<SmallVector<int64_t>> Partition::givenCuts(func::FuncOp joint,
                                                      const Chain &chain) {
   if (static_cast<int64_t>(cuts.size()) != stages - 1)
-    return joint.emitError("got ") << cuts.size() << " cuts for " << stages
+    return joint.emitError("got ") << cuts.size() << " cuts for " << int64_t(stages)
                                    << " stages; needs one less than stages";
   SmallVector<int64_t> positions{0};
   for (int64_t number : cuts) {
@@ -265,7 +265,7 @@ LogicalResult Partition::checkDevices(func::FuncOp joint, const Chain &chain,
              << device << " needs at least " << needed
              << " bytes for its parameters, gradients, optimizer state and one "
                 "microbatch, but the limit is "
-             << memoryLimit;
+             << int64_t(memoryLimit);
   return success();
 }
 
@@ -301,11 +301,12 @@ void Partition::colour(func::FuncOp joint, const Chain &chain,
 
 LogicalResult Partition::partition(func::FuncOp joint) {
   if (stages < 1)
-    return joint.emitError("needs at least one stage, got ") << stages;
+    return joint.emitError("needs at least one stage, got ")
+           << int64_t(stages);
   Chain chain = buildChain(joint);
   if (chain.size() < stages)
     return joint.emitError("cannot cut the model into ")
-           << stages << " stages: it has only " << chain.size()
+           << int64_t(stages) << " stages: it has only " << chain.size()
            << " operations to cut between";
   if (chain.secondsBefore.back() <= 0.0)
     return joint.emitError(
@@ -317,7 +318,7 @@ LogicalResult Partition::partition(func::FuncOp joint) {
   int64_t numDevices = devices ? int64_t(devices) : int64_t(stages);
   if (numDevices < 1 || stages % numDevices != 0)
     return joint.emitError("cannot place ")
-           << stages << " stages on " << numDevices
+           << int64_t(stages) << " stages on " << numDevices
            << " devices: the number of stages must be a multiple";
   std::vector<int> deviceOfStage =
       schedule::makePlacement(*kind, stages, numDevices);

@@ -449,7 +449,7 @@ LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
            << numDevices << " devices";
   if (microbatches < 1)
     return pipeline.emitError("needs at least one microbatch, got ")
-           << microbatches;
+           << int64_t(microbatches);
   std::vector<int> placement =
       schedule::makePlacement(named->placement, numStages, numDevices);
   schedule::Problem problem =
