@@ -73,7 +73,7 @@ def Weir_PassKindAttr : EnumAttr<Weir_Dialect, Weir_PassKind, "pass"> {
   let description = [{
     `backward` is backward_input and backward_weight of one microbatch in one go.
   }];
-  let assemblyFormat = "$value";
+  let assemblyFormat = "`<` $value `>`";
 }
 
 def Weir_InitKind : I32EnumAttr<"InitKind", "how a variable starts", [
