@@ -577,7 +577,7 @@ weir.pipeline @p stages 1 () {
 }
 weir.program @d0 of @p device 0 microbatches 1 {
   // expected-error@+1 {{'weir.run' op of a stage's pass needs a stage and a microbatch}}
-  "weir.run"() {pass = #weir<pass forward>, stage = 0 : i64,
+  "weir.run"() {pass = #weir.pass<forward>, stage = 0 : i64,
       resultSegmentSizes = array<i32: 0, 0>} : () -> ()
 }
 

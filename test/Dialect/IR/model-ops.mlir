@@ -72,7 +72,7 @@ func.func @effects(%g: tensor<f32>) {
 }
 
 // CHECK-LABEL: func.func @colours
-// CHECK-SAME: weir.pass = #weir<pass backward_weight>
-func.func @colours() attributes {weir.pass = #weir<pass backward_weight>} {
+// CHECK-SAME: weir.pass = #weir.pass<backward_weight>
+func.func @colours() attributes {weir.pass = #weir.pass<backward_weight>} {
   return
 }
