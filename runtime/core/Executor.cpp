@@ -51,6 +51,7 @@ struct Operation {
   bool isUpdate;
   weir_kernel kernel;
   void *const *buffers;
+  int64_t numBuffers;
   int64_t input, microbatch;
   int64_t handle; /* of the transfer */
   std::byte *address;
@@ -67,6 +68,12 @@ struct GradientCopy {
   int64_t variable, use;
   const std::byte *source;
   std::vector<std::byte> copy;
+  bool isCopied = false;
+
+  void take() {
+    std::memcpy(copy.data(), source, copy.size());
+    isCopied = true;
+  }
 };
 
 /// What one rank has, written by its own thread only, but for the atomics.
@@ -82,7 +89,6 @@ struct Rank {
 
   std::vector<GradientCopy> gradientCopies;
   float lossCopy = 0, countCopy = 0;
-  bool gradientsCopied = false;
 
   /// Where the rank is, for the messages of others and the watchdog: the step,
   /// and the action in it. Step 0 is before the first.
@@ -129,7 +135,8 @@ private:
   bool runOperation(Rank &rank, int64_t step, const Operation &operation);
   bool endStep(Rank &rank, int64_t step, Clock::time_point &lastEnd);
   bool checkTransfer(Rank &rank, TransferResult result);
-  void copyGradients(Rank &rank);
+  void copyGradientsFor(Rank &rank, const Operation &update);
+  void copyRemainingGradients(Rank &rank);
   void sumGradients();
   void failRank(const Rank &rank, const std::string &what);
   void failAll(const std::string &message);
@@ -217,6 +224,7 @@ void Executor::State::resolve(Rank &rank) {
       operation.isUpdate = action.pass == WEIR_PASS_UPDATE;
       operation.kernel = job->kernels[action.kernel];
       operation.buffers = rank.addresses.data() + rank.addresses.size();
+      operation.numBuffers = action.num_buffers;
       for (int64_t offset : table.buffers(action))
         rank.addresses.push_back(rank.arena.at(offset));
       break;
@@ -356,7 +364,8 @@ bool Executor::State::runStep(Rank &rank, int64_t step) {
       trace->record(rank.device, step, i, begin, Trace::now());
   }
   rank.action.store(numOperations, std::memory_order_relaxed);
-  copyGradients(rank);
+  if (step == 1 && !options.saveGradients.empty())
+    copyRemainingGradients(rank);
   return true;
 }
 
@@ -364,8 +373,8 @@ bool Executor::State::runOperation(Rank &rank, int64_t step,
                                    const Operation &operation) {
   switch (operation.kind) {
   case WEIR_ACTION_RUN:
-    if (operation.isUpdate)
-      copyGradients(rank);
+    if (operation.isUpdate && step == 1)
+      copyGradientsFor(rank, operation);
     operation.kernel(&rank.context, operation.buffers);
     if (!rank.context.failure)
       return true;
@@ -450,13 +459,26 @@ bool Executor::State::endStep(Rank &rank, int64_t step,
   return true;
 }
 
-/// Keeps the gradients of step 1, before the first update changes anything.
-void Executor::State::copyGradients(Rank &rank) {
-  if (options.saveGradients.empty() || rank.gradientsCopied)
-    return;
-  rank.gradientsCopied = true;
+/// Keeps the gradients that an update of step 1 is about to use: it may change
+/// them, and other stages of the device may still add to theirs.
+void Executor::State::copyGradientsFor(Rank &rank, const Operation &update) {
+  for (GradientCopy &gradient : rank.gradientCopies) {
+    auto isPart = [&](void *buffer) {
+      const std::byte *at = static_cast<std::byte *>(buffer);
+      return at >= gradient.source &&
+             at < gradient.source + gradient.copy.size();
+    };
+    if (!gradient.isCopied &&
+        std::any_of(update.buffers, update.buffers + update.numBuffers, isPart))
+      gradient.take();
+  }
+}
+
+/// Keeps the gradients of step 1 that no update has used, at its end.
+void Executor::State::copyRemainingGradients(Rank &rank) {
   for (GradientCopy &gradient : rank.gradientCopies)
-    std::memcpy(gradient.copy.data(), gradient.source, gradient.copy.size());
+    if (!gradient.isCopied)
+      gradient.take();
   if (rank.device == table.header().loss_device) {
     rank.lossCopy = *rank.loss;
     rank.countCopy = *rank.count;

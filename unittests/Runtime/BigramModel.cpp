@@ -116,12 +116,13 @@ static void backwardWeight0(weir_context *, void *const *buffers) {
           floats(buffers[1])[i * B::width + j];
 }
 
-static void descend(float *parameter, const float *gradient0,
-                    const float *gradient1, float rate, float count,
-                    int64_t size) {
+/// Adds the uses up where the first one is, as an optimizer may.
+static void descend(float *parameter, float *gradient0, const float *gradient1,
+                    float rate, float count, int64_t size) {
   for (int64_t i = 0; i < size; ++i) {
-    float gradient = gradient1 ? gradient0[i] + gradient1[i] : gradient0[i];
-    parameter[i] -= rate * (gradient / count);
+    if (gradient1)
+      gradient0[i] += gradient1[i];
+    parameter[i] -= rate * (gradient0[i] / count);
   }
 }
 
@@ -249,10 +250,12 @@ static TableBuilder oneDevice(bool releaseTooEarly) {
     if (!releaseTooEarly)
       p.table.release(0, xAt, B::xBytes);
     p.table.release(0, logitsAt, B::logitsBytes);
+    // The head is updated before the embedding has all of its gradient.
+    if (mb == B::microbatches - 1)
+      p.runUpdate1(0);
     p.runBackwardWeight0(mb, tokensAt, dxAt);
   }
   p.runUpdate0(p.countAt);
-  p.runUpdate1(0);
   return std::move(p.table);
 }
 

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <gtest/gtest.h>
 #include <sstream>
+#include <thread>
 
 using namespace weir::runtime;
 using namespace weir::runtime::testing;
@@ -25,8 +26,7 @@ protected:
   MainTest() : text(writeText(directory.path(), 500)) {}
   ~MainTest() override { Bigram::beforeForward[0] = nullptr; }
 
-  /// Exit status; what was printed is in `out` and `err`.
-  int train(TableBuilder builder, std::vector<std::string> options) {
+  static int runMain(TableBuilder builder, std::vector<std::string> options) {
     std::vector<std::byte> table = builder.build();
     weir_module module = {table.data(), int64_t(table.size()),
                           builder.kernels.data(), Bigram::products,
@@ -35,9 +35,14 @@ protected:
     std::vector<char *> argv;
     for (std::string &option : options)
       argv.push_back(option.data());
+    return weir_main(argv.size(), argv.data(), &module);
+  }
+
+  /// Exit status; what was printed is in `out` and `err`.
+  int train(TableBuilder builder, std::vector<std::string> options) {
     ::testing::internal::CaptureStdout();
     ::testing::internal::CaptureStderr();
-    int status = weir_main(argv.size(), argv.data(), &module);
+    int status = runMain(std::move(builder), std::move(options));
     out = ::testing::internal::GetCapturedStdout();
     err = ::testing::internal::GetCapturedStderr();
     return status;
@@ -174,6 +179,20 @@ TEST_F(MainTest, AnInterruptEndsTheStepAndSaves) {
       << err;
   EXPECT_NE(out.find("interrupted after "), std::string::npos) << out;
   EXPECT_FALSE(directory.read("f").empty());
+}
+
+TEST_F(MainTest, AHungPassEndsTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Bigram::beforeForward[0] = [](weir_context *) {
+    while (true)
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+  };
+  std::vector<std::string> options = with({"--timeout=0.2", "--quiet"});
+  EXPECT_EXIT(std::exit(10 + runMain(Bigram::onTwoDevices(), options)),
+              ::testing::ExitedWithCode(1),
+              "^error: rank 1 at 'wait for recv x mb 0 from device 0' of step "
+              "1: no answer within 0.2 s; device 0 is at 'F s0 mb 0' of step "
+              "1; .*\n$");
 }
 
 TEST_F(MainTest, HelpListsTheOptions) {
