@@ -15,6 +15,9 @@ config.excludes = ["Inputs", "oracle", "Unit"]
 config.test_source_root = os.path.join(config.weir_src_root, "test")
 config.test_exec_root = os.path.join(config.weir_obj_root, "test")
 
+# Tests that run one command in many ways define it once: DEFINE and REDEFINE.
+config.recursiveExpansionLimit = 5
+
 # One thread per rank is part of what makes runs comparable; a test that wants
 # more says so with --threads.
 config.environment["OMP_NUM_THREADS"] = "1"
@@ -29,6 +32,10 @@ llvm_config.with_environment("PATH", tools_dir, append_path=True)
 config.substitutions.append(("%python", f"'{config.weir_python}'"))
 config.substitutions.append(
     ("%oracle", "'" + os.path.join(config.test_source_root, "integration", "oracle") + "'")
+)
+# A text that every checkout has: ASCII, long enough for what tests draw from it.
+config.substitutions.append(
+    ("%text", "'" + os.path.join(config.weir_src_root, "LICENSE") + "'")
 )
 config.substitutions.append(("%mlir_include", f"'{config.mlir_include_dir}'"))
 config.substitutions.append(("%weir_src_root", f"'{config.weir_src_root}'"))
