@@ -42,7 +42,9 @@ inline constexpr llvm::StringLiteral kernelsModuleName = "weir_kernels";
 inline constexpr llvm::StringLiteral productsName = "weir_products";
 
 /// The module `@weir_kernels` of `module`, or null if it has none.
-mlir::ModuleOp getKernelsModule(mlir::ModuleOp module);
+inline mlir::ModuleOp getKernelsModule(mlir::ModuleOp module) {
+  return module.lookupSymbol<mlir::ModuleOp>(kernelsModuleName);
+}
 
 /// What a compiled program is made of. The parts stay with the caller.
 struct HostProgram {

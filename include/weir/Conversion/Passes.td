@@ -1,0 +1,79 @@
+//===- Passes.td - conversions out of the dialect ----------*- tablegen -*-===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WEIR_CONVERSION_PASSES_TD
+#define WEIR_CONVERSION_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def ConvertWeirToHost : Pass<"convert-weir-to-host", "::mlir::ModuleOp"> {
+  let summary = "Compile the passes of the stages to functions of the host";
+  let description = [{
+    Compiles the body of every pass of every pipeline to a function of the packed
+    calling convention, `void (context, buffers)`, in the nested `module
+    @weir_kernels`, which afterwards holds the LLVM dialect only. The pass gets
+    `kernel`, the function's name, and, if it needs scratch memory, `workspace`,
+    its bytes. Passes whose bodies are the same but for the names of variables
+    share one function.
+
+    How a body is lowered:
+
+    - `linalg.contract` on f32 and f64 calls `weir_host_product` with a constant
+      descriptor; transposes, batches and strides are in the descriptor. If the
+      product is a variable's gradient and has no other use, it is added straight
+      into the accumulator. The array `weir_products` holds the addresses of all
+      descriptors.
+    - `weir.scatter_add` onto zeros whose result is only accumulated adds its rows
+      straight into the accumulator, in the order of the indices.
+    - Everything else becomes vector loops, fused where that saves memory traffic.
+      Their rounding is that of `weir-fix-rounding`: fusion, vector width and
+      the cut into passes have no influence on it. A reduction without
+      `weir.lanes` has 16 lanes.
+    - Temporaries get fixed offsets in the workspace by their live ranges; a
+      kernel allocates nothing.
+
+    Which of these forms an op takes depends on the op and its users alone, never
+    on how the model was cut into stages.
+
+    Before:
+
+    ```mlir
+    %y = weir.forward 0 (%a = %x : tensor<64xf32>) -> (tensor<64xf32>) {
+      %e = tensor.empty() : tensor<64xf32>
+      %b = linalg.generic {indexing_maps = [#id, #id],
+                           iterator_types = ["parallel"]}
+          ins(%a : tensor<64xf32>) outs(%e : tensor<64xf32>) {
+      ^bb0(%in: f32, %out: f32):
+        %d = arith.addf %in, %in : f32
+        linalg.yield %d : f32
+      } -> tensor<64xf32>
+      weir.yield %b : tensor<64xf32>
+    }
+    ```
+
+    After, the body unchanged:
+
+    ```mlir
+    %y = weir.forward 0 (%a = %x : tensor<64xf32>) -> (tensor<64xf32>)
+        attributes {kernel = @f0} { ... }
+    module @weir_kernels {
+      llvm.func @f0(%context: !llvm.ptr, %buffers: !llvm.ptr) { ... }
+    }
+    ```
+  }];
+  let dependentDialects = [
+    "::weir::WeirDialect", "::mlir::LLVM::LLVMDialect",
+    "::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+    "::mlir::bufferization::BufferizationDialect",
+    "::mlir::cf::ControlFlowDialect", "::mlir::func::FuncDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect",
+  ];
+}
+
+#endif // WEIR_CONVERSION_PASSES_TD

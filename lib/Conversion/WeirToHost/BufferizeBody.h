@@ -1,0 +1,36 @@
+//===- BufferizeBody.h - a body function on buffers ---------------*- C++ -*-===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WEIR_LIB_CONVERSION_WEIRTOHOST_BUFFERIZEBODY_H
+#define WEIR_LIB_CONVERSION_WEIRTOHOST_BUFFERIZEBODY_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/PatternMatch.h"
+
+namespace weir {
+
+/// On a `linalg.generic`: for every output the constant that its reduction starts
+/// from, or unit where it starts from what the buffer holds.
+inline constexpr llvm::StringLiteral initialValuesName = "weir.initial";
+/// On a `linalg.contract`: writes its output instead of adding to it.
+inline constexpr llvm::StringLiteral overwriteName = "weir.overwrite";
+
+/// Adds what bufferization needs to know of the ops in bodies.
+void registerBodyBufferization(mlir::DialectRegistry &registry);
+
+/// Turns every op that computes elementwise, and every gather, into a
+/// `linalg.generic`.
+mlir::LogicalResult generalizeBody(mlir::func::FuncOp function);
+
+/// Bufferizes a body function. Afterwards it holds linalg ops on memrefs, views,
+/// copies, loads, stores and loops; results are computed in their destinations
+/// where that is possible, all other temporaries are `memref.alloc`.
+mlir::LogicalResult bufferizeBody(mlir::func::FuncOp function);
+
+} // namespace weir
+
+#endif // WEIR_LIB_CONVERSION_WEIRTOHOST_BUFFERIZEBODY_H

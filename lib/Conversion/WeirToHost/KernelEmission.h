@@ -1,0 +1,126 @@
+//===- KernelEmission.h - kernels from bufferized bodies ----------*- C++ -*-===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The step from a bufferized body, linalg on memrefs, to a function of the packed
+// calling convention. All layouts are static, so a memref becomes a pointer in
+// the LLVM dialect with its strides known here, and no descriptor is left.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef WEIR_LIB_CONVERSION_WEIRTOHOST_KERNELEMISSION_H
+#define WEIR_LIB_CONVERSION_WEIRTOHOST_KERNELEMISSION_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+
+#include <map>
+
+namespace weir {
+
+/// Where a memref is: `base` points to the element at position 0.
+struct Buffer {
+  mlir::Value base; ///< !llvm.ptr
+  llvm::SmallVector<int64_t> shape;
+  llvm::SmallVector<int64_t> strides; ///< in elements
+  mlir::Type element;
+};
+
+/// The type that an element has in memory: i1 is a byte, index is 64 bits.
+mlir::Type getStorageType(mlir::Type element);
+
+/// Bytes of an element in memory.
+int64_t getElementBytes(mlir::Type element);
+
+/// `base` moved by `index` (i64, or null for 0) plus `constant` elements.
+mlir::Value movePointer(mlir::ImplicitLocOpBuilder &builder, mlir::Value base,
+                        mlir::Type element, mlir::Value index,
+                        int64_t constant);
+
+mlir::Value loadScalar(mlir::ImplicitLocOpBuilder &builder, mlir::Value pointer,
+                       mlir::Type element);
+void storeScalar(mlir::ImplicitLocOpBuilder &builder, mlir::Value value,
+                 mlir::Value pointer);
+
+/// The constant product descriptors of a kernels module.
+class ProductTable {
+public:
+  explicit ProductTable(mlir::ModuleOp kernels) : kernels(kernels) {}
+
+  /// The address of the descriptor with these fields, in the order of
+  /// weir_product.
+  mlir::Value getAddress(mlir::ImplicitLocOpBuilder &builder,
+                         llvm::ArrayRef<int64_t> fields);
+
+  /// Adds the declaration of weir_host_product and the array of all addresses.
+  void finish();
+
+private:
+  mlir::ModuleOp kernels;
+  std::map<std::vector<int64_t>, mlir::LLVM::GlobalOp> globals;
+  llvm::SmallVector<mlir::LLVM::GlobalOp> order;
+};
+
+/// Emits one kernel.
+class KernelEmitter {
+public:
+  KernelEmitter(mlir::LLVM::LLVMFuncOp kernel, ProductTable &products);
+
+  /// Emits the body of `function`, which has `workspaceBytes` of temporaries.
+  mlir::LogicalResult emit(mlir::func::FuncOp function, int64_t workspaceBytes);
+
+  /// The buffer of a memref, which must have been emitted.
+  const Buffer &getBuffer(mlir::Value memref) const {
+    return buffers.find(memref)->second;
+  }
+  /// The value in the kernel of a scalar of the body.
+  mlir::Value getScalar(mlir::Value scalar) const {
+    return scalars.lookup(scalar);
+  }
+  mlir::Value getContext() { return kernel.getArgument(0); }
+  ProductTable &getProducts() { return products; }
+  /// Memory for `count` elements on the stack, made once per call.
+  mlir::Value createStackBuffer(mlir::Type element, int64_t count);
+
+private:
+  mlir::LogicalResult emitBlock(mlir::Block &block);
+  mlir::LogicalResult emitOp(mlir::Operation &op);
+  mlir::LogicalResult emitView(mlir::Operation &op);
+  mlir::Value castToI64(mlir::Value index);
+
+  mlir::LLVM::LLVMFuncOp kernel;
+  ProductTable &products;
+  mlir::ImplicitLocOpBuilder builder;
+  llvm::DenseMap<mlir::Value, Buffer> buffers;
+  mlir::IRMapping scalars;
+  mlir::Value workspace;
+};
+
+/// Emits loops for an elementwise or reducing op; see the contract in
+/// `weir-fix-rounding`.
+mlir::LogicalResult emitGeneric(mlir::ImplicitLocOpBuilder &builder,
+                                mlir::linalg::GenericOp op,
+                                KernelEmitter &kernel);
+
+/// Emits the copy of a buffer.
+void emitCopy(mlir::ImplicitLocOpBuilder &builder, const Buffer &source,
+              const Buffer &target);
+
+/// Emits calls of weir_host_product.
+mlir::LogicalResult emitContract(mlir::ImplicitLocOpBuilder &builder,
+                                 mlir::linalg::ContractOp op,
+                                 KernelEmitter &kernel);
+
+/// Whether the product library can do this op: f32 or f64 throughout, and every
+/// reduced dimension in both operands.
+bool isProduct(mlir::linalg::ContractOp op);
+
+} // namespace weir
+
+#endif // WEIR_LIB_CONVERSION_WEIRTOHOST_KERNELEMISSION_H

@@ -1,0 +1,283 @@
+//===- ProductEmission.cpp - matrix products as calls of the library ------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "BufferizeBody.h"
+#include "KernelEmission.h"
+
+#include "weir/Program.h"
+#include "weir/Target/HostTarget.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace weir;
+
+//===----------------------------------------------------------------------===//
+// ProductTable
+//===----------------------------------------------------------------------===//
+
+static constexpr int64_t numProductFields =
+    sizeof(weir_product) / sizeof(int64_t);
+
+Value ProductTable::getAddress(ImplicitLocOpBuilder &builder,
+                               ArrayRef<int64_t> fields) {
+  LLVM::GlobalOp &global = globals[fields.vec()];
+  if (!global) {
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(kernels.getBody());
+    if (!order.empty())
+      builder.setInsertionPointAfter(order.back());
+    auto type = LLVM::LLVMArrayType::get(builder.getI64Type(), fields.size());
+    global = LLVM::GlobalOp::create(
+        builder, kernels.getLoc(), type, /*isConstant=*/true,
+        LLVM::Linkage::Internal, "product_" + std::to_string(order.size()),
+        DenseElementsAttr::get(
+            RankedTensorType::get({numProductFields}, builder.getI64Type()),
+            fields),
+        /*alignment=*/8);
+    order.push_back(global);
+  }
+  return LLVM::AddressOfOp::create(builder, global);
+}
+
+void ProductTable::finish() {
+  MLIRContext *context = kernels.getContext();
+  ImplicitLocOpBuilder builder(kernels.getLoc(), context);
+  builder.setInsertionPointToStart(kernels.getBody());
+  if (!order.empty())
+    builder.setInsertionPointAfter(order.back());
+  auto pointer = LLVM::LLVMPointerType::get(context);
+  auto type = LLVM::LLVMArrayType::get(pointer, order.size());
+  auto list = LLVM::GlobalOp::create(
+      builder, type, /*isConstant=*/true, LLVM::Linkage::Internal, productsName,
+      Attribute(), /*alignment=*/8);
+  Block *block = builder.createBlock(&list.getInitializerRegion());
+  builder.setInsertionPointToStart(block);
+  Value value = LLVM::UndefOp::create(builder, type);
+  for (auto [index, global] : llvm::enumerate(order)) {
+    Value address = LLVM::AddressOfOp::create(builder, global);
+    value = LLVM::InsertValueOp::create(builder, value, address,
+                                        static_cast<int64_t>(index));
+  }
+  LLVM::ReturnOp::create(builder, value);
+  builder.setInsertionPointAfter(list);
+  SmallVector<Type> arguments(5, pointer);
+  LLVM::LLVMFuncOp::create(
+      builder, "weir_host_product",
+      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), arguments));
+}
+
+//===----------------------------------------------------------------------===//
+// Dimensions
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// A dimension of a product and its strides in A, B and C, in elements.
+struct Dim {
+  int64_t size;
+  int64_t a = 0, b = 0, c = 0;
+};
+
+/// The dimensions of a product by the operands that they index.
+struct Dims {
+  SmallVector<Dim> batch, m, n, k;
+};
+
+} // namespace
+
+/// Joins neighbours that are one dimension in memory for every operand.
+static void mergeDims(SmallVectorImpl<Dim> &dims) {
+  SmallVector<Dim> merged;
+  for (const Dim &dim : dims) {
+    if (dim.size == 1)
+      continue;
+    if (!merged.empty()) {
+      Dim &outer = merged.back();
+      if (outer.a == dim.a * dim.size && outer.b == dim.b * dim.size &&
+          outer.c == dim.c * dim.size) {
+        outer = {outer.size * dim.size, dim.a, dim.b, dim.c};
+        continue;
+      }
+    }
+    merged.push_back(dim);
+  }
+  dims.assign(merged);
+}
+
+/// Takes the dimension that becomes a matrix's own out of `dims`: the largest,
+/// the last of equals. A matrix always has one.
+static Dim takeLargest(SmallVectorImpl<Dim> &dims) {
+  if (dims.empty())
+    return {1};
+  auto *best = dims.begin();
+  for (auto *it = dims.begin(); it != dims.end(); ++it)
+    if (it->size >= best->size)
+      best = it;
+  Dim dim = *best;
+  dims.erase(best);
+  return dim;
+}
+
+static bool usesDim(AffineMap map, unsigned dim) {
+  return map.isFunctionOfDim(dim);
+}
+
+bool weir::isProduct(linalg::ContractOp op) {
+  Type element = getElementTypeOrSelf(op.getDpsInits()[0].getType());
+  if (!element.isF32() && !element.isF64())
+    return false;
+  for (Value operand : op->getOperands())
+    if (getElementTypeOrSelf(operand.getType()) != element)
+      return false;
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  for (unsigned dim = 0, e = maps[0].getNumDims(); dim < e; ++dim) {
+    bool a = usesDim(maps[0], dim), b = usesDim(maps[1], dim),
+         c = usesDim(maps[2], dim);
+    if (a + b + c < 2)
+      return false;
+  }
+  return true;
+}
+
+/// Strides of a buffer by the dimensions of the op.
+static SmallVector<int64_t> getStrides(AffineMap map, const Buffer &buffer) {
+  SmallVector<int64_t> strides(map.getNumDims(), 0);
+  for (auto [expr, stride] : llvm::zip(map.getResults(), buffer.strides))
+    strides[cast<AffineDimExpr>(expr).getPosition()] = stride;
+  return strides;
+}
+
+static Dims getDims(linalg::ContractOp op, const Buffer &a, const Buffer &b,
+                    const Buffer &c) {
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  SmallVector<int64_t> aStrides = getStrides(maps[0], a),
+                       bStrides = getStrides(maps[1], b),
+                       cStrides = getStrides(maps[2], c);
+  Dims dims;
+  for (auto [index, size] : llvm::enumerate(op.getStaticLoopRanges())) {
+    Dim dim{size, aStrides[index], bStrides[index], cStrides[index]};
+    bool inA = usesDim(maps[0], index), inB = usesDim(maps[1], index),
+         inC = usesDim(maps[2], index);
+    SmallVector<Dim> &group = !inC   ? dims.k
+                              : !inB ? dims.m
+                              : !inA ? dims.n
+                                     : dims.batch;
+    group.push_back(dim);
+  }
+  for (SmallVector<Dim> *group : {&dims.batch, &dims.m, &dims.n, &dims.k})
+    mergeDims(*group);
+  return dims;
+}
+
+//===----------------------------------------------------------------------===//
+// Calls
+//===----------------------------------------------------------------------===//
+
+/// Emits the product over the loops `outer`; the operands move with them.
+static void emitCalls(ImplicitLocOpBuilder &builder, KernelEmitter &kernel,
+                      ArrayRef<Dim> outer, ArrayRef<int64_t> fields, Type element,
+                      Value a, Value b, Value c) {
+  if (outer.empty()) {
+    Value descriptor = kernel.getProducts().getAddress(builder, fields);
+    LLVM::CallOp::create(
+        builder, TypeRange(), "weir_host_product",
+        ValueRange{kernel.getContext(), descriptor, a, b, c});
+    return;
+  }
+  Dim dim = outer.front();
+  auto constant = [&](int64_t value) -> Value {
+    return arith::ConstantIntOp::create(builder, value, 64);
+  };
+  auto loop =
+      scf::ForOp::create(builder, constant(0), constant(dim.size), constant(1));
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  auto move = [&](Value base, int64_t stride) -> Value {
+    if (stride == 0)
+      return base;
+    Value shift = arith::MulIOp::create(builder, loop.getInductionVar(),
+                                        constant(stride));
+    return movePointer(builder, base, element, shift, 0);
+  };
+  emitCalls(builder, kernel, outer.drop_front(), fields, element, move(a, dim.a),
+            move(b, dim.b), move(c, dim.c));
+}
+
+LogicalResult weir::emitContract(ImplicitLocOpBuilder &builder,
+                                 linalg::ContractOp op, KernelEmitter &kernel) {
+  if (!isProduct(op))
+    return op.emitOpError("is no product of the library");
+  const Buffer &a = kernel.getBuffer(op.getDpsInputs()[0]);
+  const Buffer &b = kernel.getBuffer(op.getDpsInputs()[1]);
+  const Buffer &c = kernel.getBuffer(op.getDpsInits()[0]);
+  Dims dims = getDims(op, a, b, c);
+  Dim m = takeLargest(dims.m), n = takeLargest(dims.n), k = takeLargest(dims.k);
+  // What is left of M and N repeats the other operand, as a batch does.
+  SmallVector<Dim> batch = dims.batch;
+  llvm::append_range(batch, dims.m);
+  llvm::append_range(batch, dims.n);
+  // Large batches go to the library, the rest becomes loops here.
+  llvm::stable_sort(batch, [](const Dim &x, const Dim &y) {
+    return x.size > y.size;
+  });
+  SmallVector<Dim> outer;
+  while (batch.size() > WEIR_PRODUCT_MAX_BATCH)
+    outer.push_back(batch.pop_back_val());
+
+  auto getFields = [&](bool accumulate) {
+    weir_product product = {};
+    product.element_type = a.element.isF32() ? WEIR_F32 : WEIR_F64;
+    product.m = m.size;
+    product.n = n.size;
+    product.k = k.size;
+    product.a_stride_m = m.a;
+    product.a_stride_k = k.a;
+    product.b_stride_k = k.b;
+    product.b_stride_n = n.b;
+    product.c_stride_m = m.c;
+    product.c_stride_n = n.c;
+    product.accumulate = accumulate;
+    product.batch_rank = batch.size();
+    for (auto [index, dim] : llvm::enumerate(batch)) {
+      product.batch_size[index] = dim.size;
+      product.a_stride_batch[index] = dim.a;
+      product.b_stride_batch[index] = dim.b;
+      product.c_stride_batch[index] = dim.c;
+    }
+    SmallVector<int64_t> fields(numProductFields);
+    memcpy(fields.data(), &product, sizeof(product));
+    return fields;
+  };
+  bool overwrites = op->hasAttr(overwriteName);
+  if (dims.k.empty() || !overwrites) {
+    llvm::append_range(outer, dims.k);
+    emitCalls(builder, kernel, outer, getFields(!overwrites), a.element, a.base,
+              b.base, c.base);
+    return success();
+  }
+  // Several reduced dimensions that are not one in memory: the first position of
+  // the outer ones overwrites, all others add. Peeling dimension by dimension
+  // keeps the order.
+  SmallVector<int64_t> add = getFields(true);
+  Value aBase = a.base, bBase = b.base;
+  emitCalls(builder, kernel, outer, getFields(false), a.element, aBase, bBase,
+            c.base);
+  for (int64_t i = dims.k.size() - 1; i >= 0; --i) {
+    // Positions 1.. of dimension i with the outer ones still at 0.
+    Dim rest = dims.k[i];
+    --rest.size;
+    SmallVector<Dim> loops(outer);
+    loops.push_back(rest);
+    loops.append(dims.k.begin() + i + 1, dims.k.end());
+    emitCalls(builder, kernel, loops, add, a.element,
+              movePointer(builder, aBase, a.element, Value(), rest.a),
+              movePointer(builder, bBase, b.element, Value(), rest.b), c.base);
+  }
+  return success();
+}

@@ -1,0 +1,202 @@
+//===- WeirToHost.cpp - compile passes to functions of the host -----------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "weir/Conversion/Passes.h"
+
+#include "BodyToFunction.h"
+#include "BufferizeBody.h"
+#include "ElementwiseFusion.h"
+#include "KernelEmission.h"
+#include "WorkspacePlan.h"
+
+#include "weir/Dialect/IR/WeirDialect.h"
+#include "weir/Target/HostTarget.h"
+
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVM.h"
+#include "mlir/Conversion/LLVMCommon/ConversionTarget.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
+#include "mlir/Conversion/MathToLibm/MathToLibm.h"
+#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
+#include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
+#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+namespace weir {
+#define GEN_PASS_DEF_CONVERTWEIRTOHOST
+#include "weir/Conversion/Passes.h.inc"
+} // namespace weir
+
+using namespace mlir;
+using namespace weir;
+
+namespace {
+
+/// A compiled body.
+struct Kernel {
+  std::string name;
+  int64_t workspaceBytes = 0;
+};
+
+struct ConvertWeirToHost
+    : public weir::impl::ConvertWeirToHostBase<ConvertWeirToHost> {
+  void getDependentDialects(DialectRegistry &registry) const override {
+    ConvertWeirToHostBase::getDependentDialects(registry);
+    registerBodyBufferization(registry);
+  }
+
+  void runOnOperation() override;
+
+private:
+  std::string getKernelName(StagePassOpInterface pass);
+  FailureOr<int64_t> compile(func::FuncOp function, StringRef name,
+                             ModuleOp kernels, ProductTable &products);
+  LogicalResult lowerToLLVM(ModuleOp kernels);
+
+  llvm::StringMap<int64_t> names;
+};
+
+} // namespace
+
+/// A name that says which pass this is: f0, b0, w0, update_64x256.
+std::string ConvertWeirToHost::getKernelName(StagePassOpInterface pass) {
+  std::string name;
+  llvm::raw_string_ostream os(name);
+  switch (pass.getPassKind()) {
+  case PassKind::Forward:
+    os << 'f' << pass.getStageNumber();
+    break;
+  case PassKind::BackwardInput:
+    os << 'b' << pass.getStageNumber();
+    break;
+  case PassKind::BackwardWeight:
+    os << 'w' << pass.getStageNumber();
+    break;
+  case PassKind::Backward:
+    os << "backward" << pass.getStageNumber();
+    break;
+  case PassKind::Update:
+    os << "update";
+    auto type =
+        cast<RankedTensorType>(pass.getBodyBlock().getArgument(0).getType());
+    for (auto [index, size] : llvm::enumerate(type.getShape()))
+      os << (index == 0 ? '_' : 'x') << size;
+    break;
+  }
+  int64_t number = names[name]++;
+  return number == 0 ? name : name + "_" + std::to_string(number);
+}
+
+/// Compiles a body function to the kernel `name` and returns the bytes of its
+/// workspace.
+FailureOr<int64_t> ConvertWeirToHost::compile(func::FuncOp function,
+                                              StringRef name, ModuleOp kernels,
+                                              ProductTable &products) {
+  if (failed(generalizeBody(function)))
+    return failure();
+  fuseElementwise(function);
+  if (failed(bufferizeBody(function)))
+    return failure();
+  int64_t workspaceBytes = planWorkspace(function);
+  auto builder = OpBuilder::atBlockEnd(kernels.getBody());
+  Type pointer = LLVM::LLVMPointerType::get(&getContext());
+  auto kernel = LLVM::LLVMFuncOp::create(
+      builder, function.getLoc(), name,
+      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()),
+                                  {pointer, pointer}));
+  KernelEmitter emitter(kernel, products);
+  if (failed(emitter.emit(function, workspaceBytes)))
+    return failure();
+  return workspaceBytes;
+}
+
+/// Loops, arithmetic and vectors to the LLVM dialect. No pattern here may
+/// contract or reassociate.
+LogicalResult ConvertWeirToHost::lowerToLLVM(ModuleOp kernels) {
+  MLIRContext *context = &getContext();
+  LLVMTypeConverter converter(context);
+  RewritePatternSet patterns(context);
+  populateSCFToControlFlowConversionPatterns(patterns);
+  cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
+  arith::populateArithToLLVMConversionPatterns(converter, patterns);
+  populateVectorToLLVMConversionPatterns(converter, patterns);
+  populateMathToLLVMConversionPatterns(converter, patterns,
+                                       /*approximateLog1p=*/false);
+  // Functions without an intrinsic call libm.
+  populateMathToLibmConversionPatterns(patterns, /*benefit=*/0);
+  populateFuncToLLVMConversionPatterns(converter, patterns);
+  ub::populateUBToLLVMConversionPatterns(converter, patterns);
+  LLVMConversionTarget target(*context);
+  target.addLegalOp<ModuleOp>();
+  return applyFullConversion(kernels, target, std::move(patterns));
+}
+
+void ConvertWeirToHost::runOnOperation() {
+  ModuleOp module = getOperation();
+  names.clear();
+  SmallVector<StagePassOpInterface> passes;
+  for (PipelineOp pipeline : module.getOps<PipelineOp>())
+    for (Operation &op : pipeline.getBody().front())
+      if (auto pass = dyn_cast<StagePassOpInterface>(op))
+        passes.push_back(pass);
+  if (ModuleOp old = getKernelsModule(module))
+    old.erase();
+  auto builder = OpBuilder::atBlockEnd(module.getBody());
+  auto kernels = ModuleOp::create(builder, module.getLoc(), kernelsModuleName);
+  ProductTable products(kernels);
+  // Bodies that were compiled, by hash.
+  struct Body {
+    func::FuncOp function; ///< as it was before it was compiled
+    Kernel kernel;
+  };
+  DenseMap<llvm::hash_code, SmallVector<Body>> bodies;
+  // Body functions live in a module of their own: they are never in the way.
+  OwningOpRef<ModuleOp> scratch = ModuleOp::create(module.getLoc());
+  for (StagePassOpInterface pass : passes) {
+    auto atEnd = OpBuilder::atBlockEnd(scratch->getBody());
+    func::FuncOp function = buildBodyFunction(pass, atEnd);
+    SmallVector<Body> &candidates = bodies[hashBodyFunction(function)];
+    const Body *match = llvm::find_if(candidates, [&](const Body &body) {
+      return areBodyFunctionsEqual(body.function, function);
+    });
+    if (match == candidates.end()) {
+      Body body{function, {getKernelName(pass), 0}};
+      func::FuncOp clone = function.clone();
+      scratch->push_back(clone);
+      FailureOr<int64_t> workspaceBytes =
+          compile(clone, body.kernel.name, kernels, products);
+      if (failed(workspaceBytes))
+        return signalPassFailure();
+      clone.erase();
+      body.kernel.workspaceBytes = *workspaceBytes;
+      match = &candidates.emplace_back(body);
+    } else {
+      function.erase();
+    }
+    pass->setAttr("kernel",
+                  FlatSymbolRefAttr::get(&getContext(), match->kernel.name));
+    if (match->kernel.workspaceBytes > 0)
+      pass->setAttr("workspace", builder.getI64IntegerAttr(
+                                     match->kernel.workspaceBytes));
+    else
+      pass->removeAttr("workspace");
+  }
+  products.finish();
+  if (failed(lowerToLLVM(kernels)))
+    return signalPassFailure();
+}

@@ -1,0 +1,98 @@
+//===- Executable.cpp - link a program with the runtime -------------------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "HostCode.h"
+
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Program.h"
+
+using namespace weir;
+
+/// Any address of this library, to find the running tool by.
+static int anchor;
+
+static llvm::Expected<std::string> findRuntime() {
+  constexpr llvm::StringLiteral name = "libweir_runtime.a";
+  std::string tool = llvm::sys::fs::getMainExecutable("weirc", &anchor);
+  llvm::SmallString<128> beside(
+      llvm::sys::path::parent_path(llvm::sys::path::parent_path(tool)));
+  llvm::sys::path::append(beside, "lib", name);
+  if (llvm::sys::fs::exists(beside))
+    return beside.str().str();
+  if (const char *directory = getenv("WEIR_LIBDIR")) {
+    llvm::SmallString<128> path(directory);
+    llvm::sys::path::append(path, name);
+    if (llvm::sys::fs::exists(path))
+      return path.str().str();
+  }
+  return llvm::createStringError("cannot link: there is no runtime at '" +
+                                 beside +
+                                 "' and none in the directory WEIR_LIBDIR");
+}
+
+static llvm::Expected<std::string> findDriver() {
+  llvm::SmallVector<llvm::StringRef> names;
+  if (const char *name = getenv("CXX"))
+    names.push_back(name);
+  names.append({"clang++-22", "clang++", "c++"});
+  for (llvm::StringRef name : names)
+    if (llvm::ErrorOr<std::string> path = llvm::sys::findProgramByName(name))
+      return *path;
+  return llvm::createStringError(
+      "cannot link: found no C++ compiler (clang++-22, clang++ or c++)");
+}
+
+/// The first line of a file that says "error", or its first line.
+static std::string getFirstError(llvm::StringRef path) {
+  auto buffer = llvm::MemoryBuffer::getFile(path);
+  if (!buffer)
+    return "no message";
+  llvm::SmallVector<llvm::StringRef> lines;
+  (*buffer)->getBuffer().split(lines, '\n', -1, /*KeepEmpty=*/false);
+  for (llvm::StringRef line : lines)
+    if (line.contains("error") || line.contains("undefined"))
+      return line.trim().str();
+  return lines.empty() ? "no message" : lines.front().trim().str();
+}
+
+llvm::Error weir::emitExecutable(const HostProgram &program,
+                                 llvm::StringRef path) {
+  llvm::Expected<std::string> runtime = findRuntime();
+  if (!runtime)
+    return runtime.takeError();
+  llvm::Expected<std::string> driver = findDriver();
+  if (!driver)
+    return driver.takeError();
+  llvm::SmallString<128> object, log;
+  if (llvm::sys::fs::createTemporaryFile("weir", "o", object) ||
+      llvm::sys::fs::createTemporaryFile("weir", "log", log))
+    return llvm::createStringError("cannot make a temporary file");
+  auto cleanUp = llvm::make_scope_exit([&] {
+    llvm::sys::fs::remove(object);
+    llvm::sys::fs::remove(log);
+  });
+  if (llvm::Error error = emitObject(program, object))
+    return error;
+  return writeFile(path, [&](llvm::StringRef temporary) -> llvm::Error {
+    llvm::StringRef arguments[] = {*driver,  object,      *runtime, "-ldnnl",
+                                   "-lpthread", "-lm", "-o",     temporary};
+    std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(),
+                                                  log.str(), log.str()};
+    std::string message;
+    int status = llvm::sys::ExecuteAndWait(*driver, arguments, std::nullopt,
+                                           redirects, /*SecondsToWait=*/0,
+                                           /*MemoryLimit=*/0, &message);
+    if (status != 0)
+      return llvm::createStringError(
+          "cannot link: " +
+          (message.empty() ? getFirstError(log) : message));
+    return llvm::Error::success();
+  });
+}
