@@ -8,6 +8,8 @@
 #ifndef WEIR_INITALL_H
 #define WEIR_INITALL_H
 
+#include "weir/Autodiff/DifferentiableOpInterface.h"
+#include "weir/Conversion/Passes.h"
 #include "weir/Dialect/IR/WeirDialect.h"
 #include "weir/Dialect/Transforms/Passes.h"
 
@@ -16,11 +18,14 @@ namespace weir {
 /// Adds the dialect, and what it gives to other dialects, to `registry`.
 inline void registerAllDialects(mlir::DialectRegistry &registry) {
   registry.insert<WeirDialect>();
+  registerDerivativeRules(registry);
 }
 
 /// Registers every pass for textual pass pipelines.
 inline void registerAllPasses() {
+  registerConvertWeirToHost();
   registerWeirAddOptimizer();
+  registerWeirDifferentiate();
   registerWeirEstimateCosts();
   registerWeirOutlineStages();
   registerWeirPartition();

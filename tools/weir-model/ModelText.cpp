@@ -95,8 +95,8 @@ void ModelText::variable(StringRef name, ArrayRef<int64_t> shape, Init init) {
   os << "  weir.variable @" << name << " <"
      << (init.kind == Init::Normal ? "normal" : "constant") << ", "
      << formatv("{0:e6}", init.value) << ">"
-     << (shape.size() > 1 ? " decay" : "") << " : " << tensorType(shape, element)
-     << "\n";
+     << (shape.size() > 1 ? " decay" : "") << " : "
+     << tensorType(shape, element) << "\n";
 }
 
 Value ModelText::read(StringRef variable) {
@@ -117,10 +117,9 @@ Value ModelText::argument(StringRef input, ArrayRef<int64_t> shape) {
   Value value{("%" + input).str(), Shape(shape), "i32"};
   if (!argumentsText.empty())
     argumentsText += ",\n      ";
-  argumentsText +=
-      formatv("{0}: {1} {{weir.input = \"{2}\"}", value.name, value.type(),
-              input)
-          .str();
+  argumentsText += formatv("{0}: {1} {{weir.input = \"{2}\"}", value.name,
+                           value.type(), input)
+                       .str();
   return value;
 }
 
@@ -134,11 +133,12 @@ void ModelText::comment(StringRef text) { body << "    // " << text << "\n"; }
 Value ModelText::contract(StringRef name, StringRef pattern, Value a, Value b) {
   Pattern parts(pattern);
   Value result = define(name, parts.resultShape({a, b}), element);
-  body << "    " << result.name << "_empty = tensor.empty() : "
+  body << "    " << result.name << "_empty = tensor.empty() : " << result.type()
+       << "\n";
+  body << "    " << result.name
+       << "_start = linalg.fill ins(%zero : " << element << ") outs("
+       << result.name << "_empty : " << result.type() << ") -> "
        << result.type() << "\n";
-  body << "    " << result.name << "_start = linalg.fill ins(%zero : "
-       << element << ") outs(" << result.name << "_empty : " << result.type()
-       << ") -> " << result.type() << "\n";
   body << "    " << result.name << " = linalg.contract indexing_maps = ["
        << map(parts.loops, parts.operands[0]) << ", "
        << map(parts.loops, parts.operands[1]) << ", "
@@ -243,8 +243,9 @@ Value ModelText::column(StringRef name, Value matrix, int64_t column) {
   int64_t rows = matrix.shape[0];
   Value result = define(name, {rows}, matrix.element);
   body << "    " << result.name << " = tensor.extract_slice " << matrix.name
-       << "[0, " << column << "] [" << rows << ", 1] [1, 1]\n        : "
-       << matrix.type() << " to " << result.type() << "\n";
+       << "[0, " << column << "] [" << rows
+       << ", 1] [1, 1]\n        : " << matrix.type() << " to " << result.type()
+       << "\n";
   return result;
 }
 

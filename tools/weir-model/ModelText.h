@@ -1,4 +1,5 @@
-//===- ModelText.h - write a model as readable text --------------*- C++ -*-===//
+//===- ModelText.h - write a model as readable text --------------*- C++
+//-*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -66,8 +67,8 @@ public:
                  Value b);
 
   /// An elementwise op. `code` is its body, one scalar op per line, that names
-  /// the element of operand i `%` + `arguments[i]`, loops by `linalg.index`, the
-  /// float type `$f`, and ends in a `linalg.yield`.
+  /// the element of operand i `%` + `arguments[i]`, loops by `linalg.index`,
+  /// the float type `$f`, and ends in a `linalg.yield`.
   Value elementwise(llvm::StringRef name, llvm::StringRef pattern,
                     llvm::ArrayRef<Value> operands,
                     llvm::ArrayRef<llvm::StringRef> arguments,
@@ -78,8 +79,7 @@ public:
   Value reduce(llvm::StringRef name, llvm::StringRef pattern,
                llvm::ArrayRef<Value> operands,
                llvm::ArrayRef<llvm::StringRef> arguments, llvm::StringRef code,
-               llvm::StringRef start = "zero",
-               llvm::StringRef attributes = "");
+               llvm::StringRef start = "zero", llvm::StringRef attributes = "");
 
   /// Rows of `table` (V x C) at `indices`, which ends in a dimension of 1.
   Value gather(llvm::StringRef name, Value table, Value indices);

@@ -13,7 +13,8 @@
 // - attention divides by the sum of the exponentials after the product with the
 //   values, so the exponentials are kept and not the probabilities, and the
 //   division is over T*D elements of a head and not over T*T;
-// - the largest element, which softmax only subtracts for the range of exp, gets
+// - the largest element, which softmax only subtracts for the range of exp,
+// gets
 //   no gradient: its gradient is zero whatever it is.
 //
 //===----------------------------------------------------------------------===//
@@ -51,9 +52,9 @@ static Value addBias(ModelText &m, StringRef name, StringRef pattern, Value x,
 static Value linear(ModelText &m, StringRef name, StringRef variable,
                     std::string dims, char in, char out, Value x) {
   Value weight = m.read((variable + ".weight").str());
-  Value product = m.contract(
-      (name + "_product").str(),
-      dims + in + "," + in + out + "->" + dims + out, x, weight);
+  Value product =
+      m.contract((name + "_product").str(),
+                 dims + in + "," + in + out + "->" + dims + out, x, weight);
   Value bias = m.read((variable + ".bias").str());
   return addBias(m, name, dims + out + "," + out + "->" + dims + out, product,
                  bias);
@@ -239,8 +240,7 @@ void weir::model::writeGpt(raw_ostream &os, const Sizes &s) {
   int64_t e = s.hidden;
   // GPT-2 makes the layers that write to the residual stream smaller, by the
   // square root of how many there are.
-  Init residual =
-      normal(0.02 / std::sqrt(2.0 * static_cast<double>(s.layers)));
+  Init residual = normal(0.02 / std::sqrt(2.0 * static_cast<double>(s.layers)));
   m.variable("wte", {s.vocab, e}, normal(0.02));
   m.variable("wpe", {s.context, e}, normal(0.02));
   for (int64_t i = 0; i < s.layers; ++i) {

@@ -1,4 +1,5 @@
-//===- Models.h - the models that can be generated ---------------*- C++ -*-===//
+//===- Models.h - the models that can be generated ---------------*- C++
+//-*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -29,8 +30,8 @@ struct Sizes {
 };
 
 /// Writes a transformer in the manner of GPT-2: normalisation before attention
-/// and before the MLP, learned positions, GELU by tanh, and the cross-entropy of
-/// every label that is not negative.
+/// and before the MLP, learned positions, GELU by tanh, and the cross-entropy
+/// of every label that is not negative.
 void writeGpt(llvm::raw_ostream &os, const Sizes &sizes);
 
 /// Writes a perceptron that reads a row of tokens, embedded and put end to end,

@@ -51,9 +51,9 @@ int main(int argc, char **argv) {
     int64_t *value;
   };
   const Number numbers[] = {
-      {"layers", &sizes.layers},   {"hidden", &sizes.hidden},
-      {"heads", &sizes.heads},     {"context", &sizes.context},
-      {"vocab", &sizes.vocab},     {"batch", &sizes.batch},
+      {"layers", &sizes.layers}, {"hidden", &sizes.hidden},
+      {"heads", &sizes.heads},   {"context", &sizes.context},
+      {"vocab", &sizes.vocab},   {"batch", &sizes.batch},
   };
 
   for (int i = 1; i < argc; ++i) {
@@ -111,8 +111,8 @@ int main(int argc, char **argv) {
     if (*number.value == 0 && !(kind == "mlp" && number.option == "heads"))
       return fail(kind + " needs --" + number.option);
   if (kind == "gpt" && sizes.hidden % sizes.heads != 0)
-    return fail("--heads=" + Twine(sizes.heads) + " must divide --hidden=" +
-                Twine(sizes.hidden));
+    return fail("--heads=" + Twine(sizes.heads) +
+                " must divide --hidden=" + Twine(sizes.hidden));
 
   std::error_code error;
   ToolOutputFile file(output, error, sys::fs::OF_Text);
