@@ -27,6 +27,7 @@ inline void registerAllPasses() {
   registerWeirAddOptimizer();
   registerWeirDifferentiate();
   registerWeirEstimateCosts();
+  registerWeirFixRounding();
   registerWeirOutlineStages();
   registerWeirPartition();
   registerWeirPlanMemory();

@@ -35,17 +35,26 @@ def WeirFixRounding : Pass<"weir-fix-rounding", "::mlir::ModuleOp"> {
     After this pass the bits of every value of the joint graph are defined, so no
     cut, fusion or vectorisation can change them.
 
+    - Elementwise ops on tensors and named structured ops, other than products
+      and fills, become `linalg.generic`.
     - Every `linalg.generic` that reduces gets `weir.lanes = L`. The iteration
       space of its reduction dimensions, in row-major order, is dealt to L lanes
       round robin: element i to lane i mod L. Each lane folds its elements in
       order, starting from the first; lanes are then combined by halving: lane j
       with lane j + L/2, then L/4 and so on, lanes that got no element left out;
       last, the value of `outs` is combined with the result, `outs` on the left.
-    - Scalar `math` functions on f32 become their polynomials (`exp`, `log`,
-      `tanh`, `erf`), so every vector width gives the same bits. Other functions
-      and types call libm.
+      L is `lanes` where the last dimension of the data (of the first input of
+      the highest rank) is reduced, so that a vector holds the lanes of one
+      result; else it is a quarter of that: there vectors hold neighbouring
+      results, and each needs L of them.
+    - Scalar `math` functions on f32 become their polynomials (`exp`, `expm1`,
+      `log`, `log1p`, `log2`, `tanh`, `erf`), so every vector width gives the
+      same bits. Other functions and types call libm.
     - Matrix products (`linalg.contract`) keep the order of the product library,
       which depends on the shape and the number of threads only.
+
+    Running the pass again changes nothing. Functions with `weir.model` are left
+    alone: differentiation comes first.
   }];
   let options = [
     Option<"lanes", "lanes", "int64_t", "16",
