@@ -81,18 +81,17 @@ llvm::Error weir::emitExecutable(const HostProgram &program,
   if (llvm::Error error = emitObject(program, object))
     return error;
   return writeFile(path, [&](llvm::StringRef temporary) -> llvm::Error {
-    llvm::StringRef arguments[] = {*driver,  object,      *runtime, "-ldnnl",
-                                   "-lpthread", "-lm", "-o",     temporary};
-    std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(),
-                                                  log.str(), log.str()};
+    llvm::StringRef arguments[] = {*driver,     object, *runtime, "-ldnnl",
+                                   "-lpthread", "-lm",  "-o",     temporary};
+    std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(), log.str(),
+                                                  log.str()};
     std::string message;
     int status = llvm::sys::ExecuteAndWait(*driver, arguments, std::nullopt,
                                            redirects, /*SecondsToWait=*/0,
                                            /*MemoryLimit=*/0, &message);
     if (status != 0)
       return llvm::createStringError(
-          "cannot link: " +
-          (message.empty() ? getFirstError(log) : message));
+          "cannot link: " + (message.empty() ? getFirstError(log) : message));
     return llvm::Error::success();
   });
 }

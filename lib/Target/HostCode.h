@@ -1,4 +1,5 @@
-//===- HostCode.h - parts that objects, executables and JIT share -*- C++ -*-===//
+//===- HostCode.h - parts that objects, executables and JIT share -*- C++
+//-*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -15,15 +16,16 @@
 
 namespace weir {
 
-/// The code generator for the CPU that this runs on. Never fuses a product and a
-/// sum.
+/// The code generator for the CPU that this runs on. Never fuses a product and
+/// a sum.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createHostTargetMachine();
 
 /// Writes the object file of a program with its `main`.
-llvm::Error writeObject(const HostProgram &program, llvm::raw_pwrite_stream &os);
+llvm::Error writeObject(const HostProgram &program,
+                        llvm::raw_pwrite_stream &os);
 
-/// Lets `write` make a file under a temporary name beside `path` and renames it to
-/// `path`, or removes it on failure.
+/// Lets `write` make a file under a temporary name beside `path` and renames it
+/// to `path`, or removes it on failure.
 llvm::Error
 writeFile(llvm::StringRef path,
           llvm::function_ref<llvm::Error(llvm::StringRef temporary)> write);

@@ -60,7 +60,8 @@ weir::createHostTargetMachine() {
 }
 
 /// Adds the table, the kernels and the products as one constant weir_module.
-static llvm::Error addProgram(const HostProgram &program, llvm::Module &module) {
+static llvm::Error addProgram(const HostProgram &program,
+                              llvm::Module &module) {
   llvm::LLVMContext &context = module.getContext();
   auto *pointer = llvm::PointerType::getUnqual(context);
   auto *i64 = llvm::Type::getInt64Ty(context);
@@ -84,10 +85,10 @@ static llvm::Error addProgram(const HostProgram &program, llvm::Module &module) 
           llvm::StringRef(program.table.data(), program.table.size()),
           program.table.size(), llvm::Type::getInt8Ty(context)),
       "weir_table");
-  llvm::GlobalVariable *list = addConstant(
-      llvm::ConstantArray::get(llvm::ArrayType::get(pointer, kernels.size()),
-                               kernels),
-      "weir_kernel_list");
+  llvm::GlobalVariable *list =
+      addConstant(llvm::ConstantArray::get(
+                      llvm::ArrayType::get(pointer, kernels.size()), kernels),
+                  "weir_kernel_list");
   llvm::Constant *products = llvm::ConstantPointerNull::get(pointer);
   uint64_t numProducts = 0;
   if (llvm::GlobalVariable *global =
@@ -96,10 +97,9 @@ static llvm::Error addProgram(const HostProgram &program, llvm::Module &module) 
     numProducts =
         llvm::cast<llvm::ArrayType>(global->getValueType())->getNumElements();
   }
-  llvm::Constant *fields[] = {table,
-                              llvm::ConstantInt::get(i64, program.table.size()),
-                              list, products,
-                              llvm::ConstantInt::get(i64, numProducts)};
+  llvm::Constant *fields[] = {
+      table, llvm::ConstantInt::get(i64, program.table.size()), list, products,
+      llvm::ConstantInt::get(i64, numProducts)};
   llvm::GlobalVariable *record =
       addConstant(llvm::ConstantStruct::getAnon(fields), programName);
   record->setLinkage(llvm::GlobalValue::ExternalLinkage);
@@ -119,9 +119,9 @@ static void addMain(llvm::Module &module) {
       llvm::FunctionType::get(i32, {i32, pointer}, false),
       llvm::GlobalValue::ExternalLinkage, "main", module);
   builder.SetInsertPoint(llvm::BasicBlock::Create(context, "", main));
-  builder.CreateRet(builder.CreateCall(
-      run, {main->getArg(0), main->getArg(1),
-            module.getGlobalVariable(programName)}));
+  builder.CreateRet(
+      builder.CreateCall(run, {main->getArg(0), main->getArg(1),
+                               module.getGlobalVariable(programName)}));
 }
 
 /// Loops are vectorised already, so the pipeline runs without its own
@@ -184,8 +184,7 @@ weir::translateToLLVM(const HostProgram &program, llvm::LLVMContext &context,
   else
     // The JIT looks kernels up by name.
     for (llvm::StringRef name : program.kernelOrder)
-      module->getFunction(name)->setLinkage(
-          llvm::GlobalValue::ExternalLinkage);
+      module->getFunction(name)->setLinkage(llvm::GlobalValue::ExternalLinkage);
   optimize(*module, **machine);
   return module;
 }
@@ -243,8 +242,8 @@ llvm::Error weir::writeFile(
     llvm::StringRef path,
     llvm::function_ref<llvm::Error(llvm::StringRef temporary)> write) {
   llvm::SmallString<128> temporary;
-  if (std::error_code code = llvm::sys::fs::createUniqueFile(
-          path + ".%%%%%%.tmp", temporary))
+  if (std::error_code code =
+          llvm::sys::fs::createUniqueFile(path + ".%%%%%%.tmp", temporary))
     return llvm::createStringError("cannot write '" + path +
                                    "': " + code.message());
   if (llvm::Error error = write(temporary)) {

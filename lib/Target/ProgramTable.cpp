@@ -101,8 +101,7 @@ FailureOr<int64_t> TableBuilder::addKernel(StagePassOpInterface pass) {
   FlatSymbolRefAttr name = pass.getKernelAttr();
   if (!name)
     return pass->emitError("has no kernel; run convert-weir-to-host first");
-  auto [it, isNew] =
-      kernelNumbers.try_emplace(name.getValue(), kernels.size());
+  auto [it, isNew] = kernelNumbers.try_emplace(name.getValue(), kernels.size());
   if (isNew) {
     kernels.push_back({addString(name.getValue())});
     kernelOrder.push_back(name.getValue().str());
@@ -119,7 +118,8 @@ LogicalResult TableBuilder::addInputs() {
       return failure();
     StringRef text = cast<StringAttr>(name).getValue();
     inputNumbers[text] = inputs.size();
-    inputs.push_back({addString(text), *element, type.getRank(), addDims(type)});
+    inputs.push_back(
+        {addString(text), *element, type.getRank(), addDims(type)});
   }
   return success();
 }
@@ -132,12 +132,12 @@ LogicalResult TableBuilder::addVariables() {
     if (failed(element))
       return failure();
     variableNumbers[variable.getSymName()] = variables.size();
-    variables.push_back(
-        {addString(variable.getSymName()), *element, type.getRank(),
-         addDims(type),
-         variable.getInit().getKind() == InitKind::Normal ? WEIR_INIT_NORMAL
-                                                          : WEIR_INIT_CONSTANT,
-         variable.getInit().getValue().getValueAsDouble()});
+    variables.push_back({addString(variable.getSymName()), *element,
+                         type.getRank(), addDims(type),
+                         variable.getInit().getKind() == InitKind::Normal
+                             ? WEIR_INIT_NORMAL
+                             : WEIR_INIT_CONSTANT,
+                         variable.getInit().getValue().getValueAsDouble()});
   }
   return success();
 }
@@ -306,8 +306,7 @@ LogicalResult TableBuilder::addProgram(ProgramOp program) {
         lossDevice = program.getDevice();
       residents.push_back({static_cast<int64_t>(resident.getKind()),
                            variable.empty() ? -1 : variableNumbers[variable],
-                           index, offset,
-                           getValueBytes(resident.getType())});
+                           index, offset, getValueBytes(resident.getType())});
     } else if (auto load = dyn_cast<LoadOp>(op)) {
       weir_action action;
       std::memset(&action, -1, sizeof action);

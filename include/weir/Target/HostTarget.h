@@ -1,4 +1,5 @@
-//===- HostTarget.h - objects, executables and JIT for the host ---*- C++ -*-===//
+//===- HostTarget.h - objects, executables and JIT for the host ---*- C++
+//-*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -111,12 +111,10 @@ Value BodyBuilder::findBuffer(Kind kind, int64_t index, StringRef variable) {
 void BodyBuilder::bindArguments() {
   Block &body = pass.getBodyBlock();
   if (isa<UpdateOp>(pass.getOperation())) {
-    for (auto [buffer, inner, argument] :
-         llvm::zip(buffers, body.getArguments(),
-                   function.getBody().getArguments()))
-      mapping.map(inner,
-                  readTensor(argument, buffer.kind == Kind::Parameter ||
-                                           buffer.kind == Kind::State));
+    for (auto [buffer, inner, argument] : llvm::zip(
+             buffers, body.getArguments(), function.getBody().getArguments()))
+      mapping.map(inner, readTensor(argument, buffer.kind == Kind::Parameter ||
+                                                  buffer.kind == Kind::State));
     return;
   }
   for (BlockArgument inner : body.getArguments()) {
@@ -227,9 +225,8 @@ void BodyBuilder::convertYield(YieldOp yield) {
     else if (index == 0)
       buffer = function.getArgument(0);
     else
-      buffer = findBuffer(
-          Kind::State, index - 1,
-          cast<UpdateOp>(pass.getOperation()).getVariable());
+      buffer = findBuffer(Kind::State, index - 1,
+                          cast<UpdateOp>(pass.getOperation()).getVariable());
     if (!isa<BundleType>(value.getType())) {
       store(mapping.lookup(value), buffer);
       continue;
@@ -253,13 +250,14 @@ Value BodyBuilder::undoReshape(Operation *reshape, Value memref) {
     return memref::CollapseShapeOp::create(entry, loc, memref,
                                            expand.getReassociationIndices());
   auto collapse = cast<tensor::CollapseShapeOp>(reshape);
-  return memref::ExpandShapeOp::create(
-      entry, loc, collapse.getSrcType().getShape(), memref,
-      collapse.getReassociationIndices());
+  return memref::ExpandShapeOp::create(entry, loc,
+                                       collapse.getSrcType().getShape(), memref,
+                                       collapse.getReassociationIndices());
 }
 
 /// Stores a tensor in a buffer. Where the tensor is a reshape of another, that
-/// one is stored in a reshape of the buffer: a reshaped result would cost a copy.
+/// one is stored in a reshape of the buffer: a reshaped result would cost a
+/// copy.
 void BodyBuilder::store(Value value, Value memref) {
   while (isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
       value.getDefiningOp())) {
@@ -284,8 +282,7 @@ Value BodyBuilder::addElementwise(Value lhs, Value rhs) {
                if (term.getType() != type.getElementType())
                  term = arith::TruncFOp::create(b, loc, type.getElementType(),
                                                 term);
-               Value sum =
-                   arith::AddFOp::create(b, loc, arguments[1], term);
+               Value sum = arith::AddFOp::create(b, loc, arguments[1], term);
                linalg::YieldOp::create(b, loc, sum);
              })
       .getResult(0);
@@ -315,8 +312,8 @@ static bool isZero(Value value) {
 }
 
 /// Makes a product or scattered rows start from the accumulator instead of from
-/// zeros, if being accumulated is their only use. Reshapes in between are undone
-/// on the accumulator.
+/// zeros, if being accumulated is their only use. Reshapes in between are
+/// undone on the accumulator.
 bool BodyBuilder::accumulateInPlace(Value gradient, Value memref) {
   if (accumulations[memref] > 1)
     return false;
@@ -329,13 +326,13 @@ bool BodyBuilder::accumulateInPlace(Value gradient, Value memref) {
     value = reshapes.back()->getOperand(0);
   }
   if (!value.hasOneUse() ||
-      !isa_and_nonnull<linalg::ContractOp, ScatterAddOp>(
-          value.getDefiningOp()))
+      !isa_and_nonnull<linalg::ContractOp, ScatterAddOp>(value.getDefiningOp()))
     return false;
   Operation *clone = mapping.lookup(value).getDefiningOp();
-  OpOperand &init = isa<ScatterAddOp>(clone)
-                        ? cast<ScatterAddOp>(clone).getInitMutable()
-                        : cast<linalg::ContractOp>(clone).getDpsInitsMutable()[0];
+  OpOperand &init =
+      isa<ScatterAddOp>(clone)
+          ? cast<ScatterAddOp>(clone).getInitMutable()
+          : cast<linalg::ContractOp>(clone).getDpsInitsMutable()[0];
   if (!isZero(init.get()))
     return false;
   for (Operation *reshape : reshapes)
@@ -348,9 +345,8 @@ bool BodyBuilder::accumulateInPlace(Value gradient, Value memref) {
 llvm::hash_code weir::hashBodyFunction(func::FuncOp function) {
   llvm::hash_code hash = mlir::hash_value(Type(function.getFunctionType()));
   function.getBody().walk([&](Operation *op) {
-    hash = llvm::hash_combine(
-        hash, op->getName(), op->getAttrDictionary(),
-        llvm::hash_combine_range(op->getResultTypes()));
+    hash = llvm::hash_combine(hash, op->getName(), op->getAttrDictionary(),
+                              llvm::hash_combine_range(op->getResultTypes()));
   });
   return hash;
 }
@@ -363,6 +359,6 @@ bool weir::areBodyFunctionsEqual(func::FuncOp lhs, func::FuncOp rhs) {
 }
 
 func::FuncOp weir::buildBodyFunction(StagePassOpInterface pass,
-                                                OpBuilder &builder) {
+                                     OpBuilder &builder) {
   return BodyBuilder(pass, builder).build();
 }

@@ -90,11 +90,9 @@ struct ScatterAddBufferization
     AffineMap identity = rewriter.getMultiDimIdentityMap(1);
     linalg::GenericOp::create(
         rewriter, loc, TypeRange(), update, target,
-        ArrayRef{identity, identity},
-        ArrayRef{utils::IteratorType::parallel},
+        ArrayRef{identity, identity}, ArrayRef{utils::IteratorType::parallel},
         [](OpBuilder &b, Location loc, ValueRange arguments) {
-          Value sum =
-              arith::AddFOp::create(b, loc, arguments[1], arguments[0]);
+          Value sum = arith::AddFOp::create(b, loc, arguments[1], arguments[0]);
           linalg::YieldOp::create(b, loc, sum);
         });
     replaceOpWithBufferizedValues(rewriter, op, *table);
@@ -154,8 +152,8 @@ static LogicalResult generalizeGather(RewriterBase &rewriter,
     for (int64_t d = 0; d < outer; ++d)
       exprs.push_back(rewriter.getAffineDimExpr(d));
     exprs.push_back(rewriter.getAffineConstantExpr(i));
-    maps.push_back(AffineMap::get(result.getRank(), 0, exprs,
-                                  rewriter.getContext()));
+    maps.push_back(
+        AffineMap::get(result.getRank(), 0, exprs, rewriter.getContext()));
     inputs.push_back(gather.getIndices());
   }
   maps.push_back(rewriter.getMultiDimIdentityMap(result.getRank()));
@@ -239,8 +237,8 @@ static TypedAttr getFillConstant(Value value) {
 }
 
 /// A destination of its own for every output: sharing one makes bufferization
-/// cubic in the number of ops and costs copies. What a reduction starts from goes
-/// into an attribute if it is a constant.
+/// cubic in the number of ops and costs copies. What a reduction starts from
+/// goes into an attribute if it is a constant.
 static void separateDestinations(func::FuncOp function) {
   OpBuilder builder(function.getContext());
   auto setEmpty = [&](OpOperand &init) {
@@ -270,8 +268,8 @@ static void separateDestinations(func::FuncOp function) {
       generic->setAttr(initialValuesName, builder.getArrayAttr(initial));
     }
   });
-  // A fill, a constant or an empty tensor that is still shared, or is not made by
-  // an op that can be given a destination.
+  // A fill, a constant or an empty tensor that is still shared, or is not made
+  // by an op that can be given a destination.
   SmallVector<Operation *> shared;
   function.walk([&](Operation *op) {
     if (isa<tensor::EmptyOp>(op) ||
@@ -323,8 +321,8 @@ static void assignDestinations(func::FuncOp function) {
         builder.setInsertionPointAfter(view);
       else
         builder.setInsertionPointToStart(&function.getBody().front());
-      tensor = ToTensorOp::create(builder, store.getLoc(),
-                                  result.getType(), store.getDest(),
+      tensor = ToTensorOp::create(builder, store.getLoc(), result.getType(),
+                                  store.getDest(),
                                   /*restrict=*/true, /*writable=*/true);
     }
     init->set(tensor);

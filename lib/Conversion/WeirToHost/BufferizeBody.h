@@ -1,4 +1,5 @@
-//===- BufferizeBody.h - a body function on buffers ---------------*- C++ -*-===//
+//===- BufferizeBody.h - a body function on buffers ---------------*- C++
+//-*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -13,8 +14,8 @@
 
 namespace weir {
 
-/// On a `linalg.generic`: for every output the constant that its reduction starts
-/// from, or unit where it starts from what the buffer holds.
+/// On a `linalg.generic`: for every output the constant that its reduction
+/// starts from, or unit where it starts from what the buffer holds.
 inline constexpr llvm::StringLiteral initialValuesName = "weir.initial";
 /// On a `linalg.contract`: writes its output instead of adding to it.
 inline constexpr llvm::StringLiteral overwriteName = "weir.overwrite";
@@ -26,9 +27,10 @@ void registerBodyBufferization(mlir::DialectRegistry &registry);
 /// `linalg.generic`.
 mlir::LogicalResult generalizeBody(mlir::func::FuncOp function);
 
-/// Bufferizes a body function. Afterwards it holds linalg ops on memrefs, views,
-/// copies, loads, stores and loops; results are computed in their destinations
-/// where that is possible, all other temporaries are `memref.alloc`.
+/// Bufferizes a body function. Afterwards it holds linalg ops on memrefs,
+/// views, copies, loads, stores and loops; results are computed in their
+/// destinations where that is possible, all other temporaries are
+/// `memref.alloc`.
 mlir::LogicalResult bufferizeBody(mlir::func::FuncOp function);
 
 } // namespace weir

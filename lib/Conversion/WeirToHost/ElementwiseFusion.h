@@ -1,4 +1,5 @@
-//===- ElementwiseFusion.h - fewer loops over the same data -------*- C++ -*-===//
+//===- ElementwiseFusion.h - fewer loops over the same data -------*- C++
+//-*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -52,8 +52,7 @@ Value weir::movePointer(ImplicitLocOpBuilder &builder, Value base, Type element,
 
 Value weir::loadScalar(ImplicitLocOpBuilder &builder, Value pointer,
                        Type element) {
-  Value value =
-      LLVM::LoadOp::create(builder, getStorageType(element), pointer);
+  Value value = LLVM::LoadOp::create(builder, getStorageType(element), pointer);
   if (element.isIndex())
     return arith::IndexCastOp::create(builder, element, value);
   if (element.isInteger(1))
@@ -158,11 +157,11 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
     for (auto [index, stride] : llvm::zip(load.getIndices(), buffer.strides)) {
       Value position = castToI64(scalars.lookup(index));
       Value factor = arith::ConstantIntOp::create(builder, stride, 64);
-      address = movePointer(builder, address, buffer.element,
-                            arith::MulIOp::create(builder, position, factor), 0);
+      address =
+          movePointer(builder, address, buffer.element,
+                      arith::MulIOp::create(builder, position, factor), 0);
     }
-    scalars.map(load.getResult(),
-                loadScalar(builder, address, buffer.element));
+    scalars.map(load.getResult(), loadScalar(builder, address, buffer.element));
     return success();
   }
   if (auto loop = dyn_cast<scf::ForOp>(op)) {
@@ -181,13 +180,12 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
   }
   if (isa<func::ReturnOp>(op))
     return success();
-  bool isScalar = op.getNumRegions() == 0 &&
-                  llvm::all_of(op.getResultTypes(), [](Type type) {
-                    return type.isIntOrIndexOrFloat();
-                  }) &&
-                  llvm::all_of(op.getOperands(), [&](Value operand) {
-                    return scalars.contains(operand);
-                  });
+  bool isScalar =
+      op.getNumRegions() == 0 &&
+      llvm::all_of(op.getResultTypes(),
+                   [](Type type) { return type.isIntOrIndexOrFloat(); }) &&
+      llvm::all_of(op.getOperands(),
+                   [&](Value operand) { return scalars.contains(operand); });
   if (isScalar && isa<arith::ArithDialect>(op.getDialect())) {
     builder.clone(op, scalars);
     return success();

@@ -1,13 +1,15 @@
-//===- KernelEmission.h - kernels from bufferized bodies ----------*- C++ -*-===//
+//===- KernelEmission.h - kernels from bufferized bodies ----------*- C++
+//-*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 //
-// The step from a bufferized body, linalg on memrefs, to a function of the packed
-// calling convention. All layouts are static, so a memref becomes a pointer in
-// the LLVM dialect with its strides known here, and no descriptor is left.
+// The step from a bufferized body, linalg on memrefs, to a function of the
+// packed calling convention. All layouts are static, so a memref becomes a
+// pointer in the LLVM dialect with its strides known here, and no descriptor is
+// left.
 //
 //===----------------------------------------------------------------------===//
 

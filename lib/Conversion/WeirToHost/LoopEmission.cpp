@@ -9,11 +9,12 @@
 //
 //   for outer parallel dims
 //     for strips of the vector dim, if it is parallel
-//       for reduced dims, if any                    (vector dim last, if reduced)
+//       for reduced dims, if any                    (vector dim last, if
+//       reduced)
 //         body on vectors
 //
-// A body op is emitted in the outermost loop that its operands allow, as a scalar
-// unless it depends on the vector dim.
+// A body op is emitted in the outermost loop that its operands allow, as a
+// scalar unless it depends on the vector dim.
 //
 // Reductions keep the order that weir-fix-rounding states: element i of the
 // reduced dims goes to lane i mod L. There are three ways to hold the lanes:
@@ -22,7 +23,8 @@
 //             result
 //   columns   L vectors, each the same lane of neighbouring results; the
 //             innermost reduced loop is unrolled L times
-//   memory    as columns, but on the stack and with the lane computed, where the
+//   memory    as columns, but on the stack and with the lane computed, where
+//   the
 //             lane is not the same in every round of the innermost loop
 //
 // Lanes start from the neutral element (-0.0 for a sum), which changes no bit.
@@ -44,7 +46,8 @@
 using namespace mlir;
 using namespace weir;
 
-/// Bytes of a vector register that loops are made for. Only speed depends on it.
+/// Bytes of a vector register that loops are made for. Only speed depends on
+/// it.
 static constexpr int64_t vectorBytes = 64;
 /// A body with more ops than this is not unrolled over several vectors.
 static constexpr int64_t maxUnrolledOps = 24;
@@ -213,8 +216,8 @@ LogicalResult LoopEmitter::addAccesses() {
       continue;
     Access access{argument, getElementTypeOrSelf(operand.get().getType()),
                   SmallVector<int64_t>(sizes.size(), 0),
-                  !argument.use_empty() &&
-                      !(isOutput && initial && !isa<UnitAttr>(initial[output]))};
+                  !argument.use_empty() && !(isOutput && initial &&
+                                             !isa<UnitAttr>(initial[output]))};
     const Buffer &buffer = kernel.getBuffer(operand.get());
     int64_t offset = 0;
     AffineMap map = op.getMatchingIndexingMap(&operand);
@@ -275,25 +278,23 @@ LogicalResult LoopEmitter::findReductions() {
   auto yield = cast<linalg::YieldOp>(body.getTerminator());
   for (auto [output, index] : llvm::enumerate(outputAccess)) {
     const Access &access = accesses[index];
-    bool coversAll = llvm::all_of(reducedDims, [&](unsigned dim) {
-      return access.strides[dim] != 0;
-    });
+    bool coversAll = llvm::all_of(
+        reducedDims, [&](unsigned dim) { return access.strides[dim] != 0; });
     if (coversAll)
       continue;
     Operation *combiner = yield.getOperand(output).getDefiningOp();
     Value accumulator = access.argument;
-    bool isFold = combiner && combiner->getBlock() == &body &&
-                  combiner->getNumOperands() == 2 &&
-                  combiner->getResult(0).hasOneUse() &&
-                  accumulator.hasOneUse() &&
-                  *accumulator.user_begin() == combiner &&
-                  llvm::none_of(reducedDims, [&](unsigned dim) {
-                    return access.strides[dim] != 0;
-                  });
+    bool isFold =
+        combiner && combiner->getBlock() == &body &&
+        combiner->getNumOperands() == 2 && combiner->getResult(0).hasOneUse() &&
+        accumulator.hasOneUse() && *accumulator.user_begin() == combiner &&
+        llvm::none_of(reducedDims,
+                      [&](unsigned dim) { return access.strides[dim] != 0; });
     TypedAttr neutral = isFold ? getNeutralElement(combiner) : TypedAttr();
     if (!neutral)
-      return op.emitOpError("reduces in a way that is not known: an output must "
-                            "be the fold of elements by one commutative op");
+      return op.emitOpError(
+          "reduces in a way that is not known: an output must "
+          "be the fold of elements by one commutative op");
     Value element = combiner->getOperand(0) == accumulator
                         ? combiner->getOperand(1)
                         : combiner->getOperand(0);
@@ -416,8 +417,8 @@ void LoopEmitter::chooseVectorDim() {
       vectorDim = dim;
     }
   }
-  vectorIsReduced = vectorDim >= 0 &&
-                    llvm::is_contained(reducedDims, unsigned(vectorDim));
+  vectorIsReduced =
+      vectorDim >= 0 && llvm::is_contained(reducedDims, unsigned(vectorDim));
   lanesInMemory =
       !reductions.empty() && !vectorIsReduced && !areLanesAligned(false);
   llvm::erase(parallelDims, static_cast<unsigned>(vectorDim));
@@ -614,9 +615,10 @@ Value LoopEmitter::load(Scope &scope, const Access &access, Value pointer) {
   auto type = VectorType::get({scope.width}, access.element);
   Value value = arith::ConstantOp::create(b, b.getZeroAttr(type));
   for (int64_t i = 0, e = getNumValid(scope); i < e; ++i) {
-    Value address = movePointer(b, pointer, access.element, Value(), i * stride);
-    value = vector::InsertOp::create(
-        b, loadScalar(b, address, access.element), value, i);
+    Value address =
+        movePointer(b, pointer, access.element, Value(), i * stride);
+    value = vector::InsertOp::create(b, loadScalar(b, address, access.element),
+                                     value, i);
   }
   return value;
 }
@@ -659,10 +661,10 @@ Value LoopEmitter::loadFromBuffer(Scope &scope, BodyLoad load) {
   auto getAddress = [&](int64_t i) {
     Value address = buffer.base;
     for (auto [index, stride] : llvm::zip(load.op.getIndices(), buffer.strides))
-      address = movePointer(b, address, buffer.element,
-                            arith::MulIOp::create(b, getPosition(index, i),
-                                                  constantI64(stride)),
-                            0);
+      address = movePointer(
+          b, address, buffer.element,
+          arith::MulIOp::create(b, getPosition(index, i), constantI64(stride)),
+          0);
     return address;
   };
   if (!isVectorLoad)
@@ -785,9 +787,8 @@ void LoopEmitter::emit() {
     const Buffer &buffer = kernel.getBuffer(operand->get());
     SmallVector<int64_t> strides(sizes.size());
     int64_t offset = 0;
-    for (auto [expr, stride] :
-         llvm::zip(op.getMatchingIndexingMap(operand).getResults(),
-                   buffer.strides))
+    for (auto [expr, stride] : llvm::zip(
+             op.getMatchingIndexingMap(operand).getResults(), buffer.strides))
       addStrides(expr, stride, strides, offset);
     scope.pointers.push_back(
         movePointer(b, buffer.base, buffer.element, Value(), offset));
@@ -822,8 +823,8 @@ void LoopEmitter::emitParallel(Scope &scope, size_t depth) {
   });
 }
 
-/// Loops over the vector dim, if it is parallel: as many wide vectors as fit, then
-/// single ones, then the rest.
+/// Loops over the vector dim, if it is parallel: as many wide vectors as fit,
+/// then single ones, then the rest.
 void LoopEmitter::emitStrips(Scope &scope) {
   if (vectorDim < 0 || vectorIsReduced) {
     emitPoint(scope);
@@ -879,9 +880,9 @@ void LoopEmitter::emitPoint(Scope &scope) {
           low.push_back(i);
           high.push_back(i + half);
         }
-        vector = combine(
-            reduction, vector::ShuffleOp::create(b, vector, vector, low),
-            vector::ShuffleOp::create(b, vector, vector, high));
+        vector = combine(reduction,
+                         vector::ShuffleOp::create(b, vector, vector, low),
+                         vector::ShuffleOp::create(b, vector, vector, high));
       }
       finish(scope, reduction, vector::ExtractOp::create(b, vector, 0));
     }
@@ -892,14 +893,13 @@ void LoopEmitter::emitPoint(Scope &scope) {
     SmallVector<Value> memory;
     for (const Reduction &reduction : reductions) {
       Type element = reduction.element.getType();
-      memory.push_back(
-          kernel.createStackBuffer(element, lanes * scope.width));
+      memory.push_back(kernel.createStackBuffer(element, lanes * scope.width));
       Value neutral = getNeutral(reduction, scope.width);
       for (int64_t lane = 0; lane < lanes; ++lane)
-        LLVM::StoreOp::create(b, toStorage(b, neutral),
-                              movePointer(b, memory.back(), element, Value(),
-                                          lane * scope.width),
-                              getElementBytes(element));
+        LLVM::StoreOp::create(
+            b, toStorage(b, neutral),
+            movePointer(b, memory.back(), element, Value(), lane * scope.width),
+            getElementBytes(element));
     }
     reduceInMemory(scope, 0, constantI64(0), memory);
     for (auto [reduction, pointer] : llvm::zip(reductions, memory)) {
@@ -960,9 +960,8 @@ Value LoopEmitter::getElement(Scope &scope, const Reduction &reduction,
   return value;
 }
 
-SmallVector<Value> LoopEmitter::combineAll(Scope &scope,
-                                           ValueRange accumulators,
-                                           int64_t width) {
+SmallVector<Value>
+LoopEmitter::combineAll(Scope &scope, ValueRange accumulators, int64_t width) {
   SmallVector<Value> results;
   for (auto [reduction, accumulator] : llvm::zip(reductions, accumulators))
     results.push_back(
@@ -999,7 +998,8 @@ SmallVector<Value> LoopEmitter::reduceRows(Scope &scope, size_t depth,
   return combineAll(inner, results, lanes);
 }
 
-/// `accumulators` holds the lanes of the first reduction, then those of the next.
+/// `accumulators` holds the lanes of the first reduction, then those of the
+/// next.
 SmallVector<Value> LoopEmitter::reduceColumns(Scope &scope, size_t depth,
                                               ValueRange accumulators) {
   unsigned dim = reducedDims[depth];
@@ -1019,8 +1019,8 @@ SmallVector<Value> LoopEmitter::reduceColumns(Scope &scope, size_t depth,
     storeElementwise(inner);
     for (auto [index, reduction] : llvm::enumerate(reductions)) {
       Value &value = values[index * lanes + lane];
-      value = combine(reduction, value,
-                      getElement(inner, reduction, scope.width));
+      value =
+          combine(reduction, value, getElement(inner, reduction, scope.width));
     }
   };
   int64_t whole = sizes[dim] / lanes * lanes;
@@ -1049,21 +1049,20 @@ Value LoopEmitter::reduceInMemory(Scope &scope, size_t depth, Value counter,
                if (depth + 1 < reducedDims.size())
                  return {reduceInMemory(inner, depth + 1, carried[0], memory)};
                storeElementwise(inner);
-               Value lane = arith::AndIOp::create(b, carried[0],
-                                                  constantI64(lanes - 1));
+               Value lane =
+                   arith::AndIOp::create(b, carried[0], constantI64(lanes - 1));
                Value shift =
                    arith::MulIOp::create(b, lane, constantI64(scope.width));
                for (auto [reduction, pointer] : llvm::zip(reductions, memory)) {
                  Type element = reduction.element.getType();
                  Value slot = movePointer(b, pointer, element, shift, 0);
-                 Value value =
-                     getElement(inner, reduction, scope.width);
+                 Value value = getElement(inner, reduction, scope.width);
                  Type type = toStorage(b, value).getType();
-                 Value sum = fromStorage(
-                     b,
-                     LLVM::LoadOp::create(b, type, slot,
-                                          getElementBytes(element)),
-                     element);
+                 Value sum =
+                     fromStorage(b,
+                                 LLVM::LoadOp::create(b, type, slot,
+                                                      getElementBytes(element)),
+                                 element);
                  LLVM::StoreOp::create(
                      b, toStorage(b, combine(reduction, sum, value)), slot,
                      getElementBytes(element));
@@ -1124,8 +1123,8 @@ void weir::emitCopy(ImplicitLocOpBuilder &b, const Buffer &source,
         scf::ForOp::create(b, constant(0), constant(dim.size), constant(1));
     b.setInsertionPointToStart(loop.getBody());
     auto move = [&](Value base, int64_t stride) {
-      Value shift = arith::MulIOp::create(b, loop.getInductionVar(),
-                                          constant(stride));
+      Value shift =
+          arith::MulIOp::create(b, loop.getInductionVar(), constant(stride));
       return movePointer(b, base, source.element, shift, 0);
     };
     from = move(from, dim.source);
@@ -1134,9 +1133,9 @@ void weir::emitCopy(ImplicitLocOpBuilder &b, const Buffer &source,
   if (length == 1)
     storeScalar(b, loadScalar(b, from, source.element), to);
   else
-    LLVM::MemcpyOp::create(
-        b, to, from, constant(length * getElementBytes(source.element)),
-        /*isVolatile=*/false);
+    LLVM::MemcpyOp::create(b, to, from,
+                           constant(length * getElementBytes(source.element)),
+                           /*isVolatile=*/false);
 }
 
 LogicalResult weir::emitGeneric(ImplicitLocOpBuilder &builder,

@@ -53,9 +53,9 @@ void ProductTable::finish() {
     builder.setInsertionPointAfter(order.back());
   auto pointer = LLVM::LLVMPointerType::get(context);
   auto type = LLVM::LLVMArrayType::get(pointer, order.size());
-  auto list = LLVM::GlobalOp::create(
-      builder, type, /*isConstant=*/true, LLVM::Linkage::Internal, productsName,
-      Attribute(), /*alignment=*/8);
+  auto list = LLVM::GlobalOp::create(builder, type, /*isConstant=*/true,
+                                     LLVM::Linkage::Internal, productsName,
+                                     Attribute(), /*alignment=*/8);
   Block *block = builder.createBlock(&list.getInitializerRegion());
   builder.setInsertionPointToStart(block);
   Value value = LLVM::UndefOp::create(builder, type);
@@ -181,13 +181,12 @@ static Dims getDims(linalg::ContractOp op, const Buffer &a, const Buffer &b,
 
 /// Emits the product over the loops `outer`; the operands move with them.
 static void emitCalls(ImplicitLocOpBuilder &builder, KernelEmitter &kernel,
-                      ArrayRef<Dim> outer, ArrayRef<int64_t> fields, Type element,
-                      Value a, Value b, Value c) {
+                      ArrayRef<Dim> outer, ArrayRef<int64_t> fields,
+                      Type element, Value a, Value b, Value c) {
   if (outer.empty()) {
     Value descriptor = kernel.getProducts().getAddress(builder, fields);
-    LLVM::CallOp::create(
-        builder, TypeRange(), "weir_host_product",
-        ValueRange{kernel.getContext(), descriptor, a, b, c});
+    LLVM::CallOp::create(builder, TypeRange(), "weir_host_product",
+                         ValueRange{kernel.getContext(), descriptor, a, b, c});
     return;
   }
   Dim dim = outer.front();
@@ -205,8 +204,8 @@ static void emitCalls(ImplicitLocOpBuilder &builder, KernelEmitter &kernel,
                                         constant(stride));
     return movePointer(builder, base, element, shift, 0);
   };
-  emitCalls(builder, kernel, outer.drop_front(), fields, element, move(a, dim.a),
-            move(b, dim.b), move(c, dim.c));
+  emitCalls(builder, kernel, outer.drop_front(), fields, element,
+            move(a, dim.a), move(b, dim.b), move(c, dim.c));
 }
 
 LogicalResult weir::emitContract(ImplicitLocOpBuilder &builder,
@@ -223,9 +222,8 @@ LogicalResult weir::emitContract(ImplicitLocOpBuilder &builder,
   llvm::append_range(batch, dims.m);
   llvm::append_range(batch, dims.n);
   // Large batches go to the library, the rest becomes loops here.
-  llvm::stable_sort(batch, [](const Dim &x, const Dim &y) {
-    return x.size > y.size;
-  });
+  llvm::stable_sort(batch,
+                    [](const Dim &x, const Dim &y) { return x.size > y.size; });
   SmallVector<Dim> outer;
   while (batch.size() > WEIR_PRODUCT_MAX_BATCH)
     outer.push_back(batch.pop_back_val());
@@ -261,9 +259,9 @@ LogicalResult weir::emitContract(ImplicitLocOpBuilder &builder,
               b.base, c.base);
     return success();
   }
-  // Several reduced dimensions that are not one in memory: the first position of
-  // the outer ones overwrites, all others add. Peeling dimension by dimension
-  // keeps the order.
+  // Several reduced dimensions that are not one in memory: the first position
+  // of the outer ones overwrites, all others add. Peeling dimension by
+  // dimension keeps the order.
   SmallVector<int64_t> add = getFields(true);
   Value aBase = a.base, bBase = b.base;
   emitCalls(builder, kernel, outer, getFields(false), a.element, aBase, bBase,

@@ -191,8 +191,8 @@ void ConvertWeirToHost::runOnOperation() {
     pass->setAttr("kernel",
                   FlatSymbolRefAttr::get(&getContext(), match->kernel.name));
     if (match->kernel.workspaceBytes > 0)
-      pass->setAttr("workspace", builder.getI64IntegerAttr(
-                                     match->kernel.workspaceBytes));
+      pass->setAttr("workspace",
+                    builder.getI64IntegerAttr(match->kernel.workspaceBytes));
     else
       pass->removeAttr("workspace");
   }

@@ -17,8 +17,8 @@ using namespace weir;
 
 namespace {
 
-/// A temporary: [first, last] are the numbers of the ops of the function that use
-/// it first and last.
+/// A temporary: [first, last] are the numbers of the ops of the function that
+/// use it first and last.
 struct Temporary {
   memref::AllocOp alloc;
   int64_t bytes;
@@ -50,11 +50,10 @@ int64_t weir::planWorkspace(func::FuncOp function) {
   SmallVector<Temporary> temporaries;
   function.walk([&](memref::AllocOp alloc) {
     MemRefType type = alloc.getType();
-    Temporary temporary{
-        alloc,
-        alignBuffer(getTensorBytes(RankedTensorType::get(
-            type.getShape(), type.getElementType()))),
-        std::numeric_limits<int64_t>::max(), -1};
+    Temporary temporary{alloc,
+                        alignBuffer(getTensorBytes(RankedTensorType::get(
+                            type.getShape(), type.getElementType()))),
+                        std::numeric_limits<int64_t>::max(), -1};
     addUses(alloc, &body, numbers, temporary);
     if (temporary.last >= 0)
       temporaries.push_back(temporary);

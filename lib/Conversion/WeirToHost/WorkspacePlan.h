@@ -1,4 +1,5 @@
-//===- WorkspacePlan.h - offsets for the temporaries of a kernel --*- C++ -*-===//
+//===- WorkspacePlan.h - offsets for the temporaries of a kernel --*- C++
+//-*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
