@@ -29,7 +29,7 @@ using namespace mlir;
 using namespace weir;
 
 /// How much slower than the fastest cut a stage may be in favour of sending less.
-static constexpr double timeTolerance = 0.05;
+static constexpr double timeTolerance = 0.1;
 
 namespace {
 
