@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "weir/Schedule/NamedSchedules.h"
+#include "weir/Schedule/Simulation.h"
 
 #include <algorithm>
 #include <array>
@@ -182,11 +183,29 @@ namedBlock(std::string_view name, const Problem &problem, std::string *error) {
   return block;
 }
 
+/// What the repeated block holds on each device once it has reached its steady
+/// state, in activation bytes. Less than the block's bound, which rounds every
+/// lifespan up to whole intervals on its own.
+static std::optional<std::vector<int64_t>>
+steadyPeaks(const BuildingBlock &block, Problem problem, std::string *error) {
+  // A lifespan is at most a few intervals per stage, so this many microbatches
+  // reach it, also where a step has fewer.
+  problem.numMicrobatches =
+      std::max(problem.numMicrobatches, 2 * problem.numStages());
+  std::optional<Simulation> simulation =
+      simulate(problem, repeat(block, problem), error);
+  if (!simulation)
+    return std::nullopt;
+  return simulation->peakActivationBytes;
+}
+
 /// How many activation bytes each device may hold while W's are put off: as
-/// much as the block needs on the device that needs most, counted with and
-/// without fixed bytes, and no more than the memory limit leaves.
+/// much as the repeated block holds there or, where the block loads devices
+/// unevenly (`shareLargest`), on the device that holds most, counted with and
+/// without fixed bytes; and no more than the memory limit leaves.
 static std::vector<int64_t> reorderLimits(const Problem &problem,
-                                          const std::vector<int64_t> &bound) {
+                                          const std::vector<int64_t> &bound,
+                                          bool shareLargest) {
   int64_t largest = 0, largestWithFixed = 0;
   for (int device = 0; device < problem.numDevices; ++device) {
     largest = std::max(largest, bound[device]);
@@ -207,7 +226,9 @@ static std::vector<int64_t> reorderLimits(const Problem &problem,
   std::vector<int64_t> limits(problem.numDevices);
   for (int device = 0; device < problem.numDevices; ++device) {
     int64_t fixed = problem.fixed(device);
-    limits[device] = std::min(largest, largestWithFixed - fixed);
+    limits[device] = shareLargest
+                         ? std::min(largest, largestWithFixed - fixed)
+                         : bound[device];
     if (problem.memoryLimit)
       limits[device] = std::min(limits[device],
                                 *problem.memoryLimit - fixed - buffers[device]);
@@ -236,9 +257,16 @@ std::optional<Schedule> buildNamed(std::string_view name,
       return std::nullopt;
     Problem unit = withUnitTimes(problem);
     schedule = repeat(*block, unit);
-    if (!block->fused)
+    if (!block->fused) {
+      std::optional<std::vector<int64_t>> peaks =
+          steadyPeaks(*block, unit, error);
+      if (!peaks)
+        return std::nullopt;
+      // zb-h1 lives on the memory that later devices have left; the V family
+      // needs about the same everywhere.
       schedule = reorder(unit, schedule,
-                         reorderLimits(problem, block->memoryBound(unit)));
+                         reorderLimits(problem, *peaks, name == "zb-h1"));
+    }
   }
   schedule.name = name;
   return schedule;
