@@ -92,9 +92,8 @@ CompilerOptions weir::getCompilerOptions() {
   Options &given = getOptions();
   CompilerOptions options;
   options.devices = given.devices;
-  options.microbatches = given.microbatches;
-  if (given.microbatches.getNumOccurrences() && given.microbatches == 0)
-    options.microbatches = -1; // 0 was asked for, which is refused
+  if (given.microbatches.getNumOccurrences())
+    options.microbatches = given.microbatches;
   options.schedule = given.schedule;
   options.stages = given.stages;
   options.memoryLimit = given.memoryLimit;

@@ -42,9 +42,9 @@ std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
            "'; known are adamw and sgd";
   if (options.devices < 1)
     return "needs at least one device, got " + std::to_string(options.devices);
-  if (options.microbatches < 0)
+  if (options.microbatches && *options.microbatches < 1)
     return "needs at least one microbatch, got " +
-           std::to_string(options.microbatches);
+           std::to_string(*options.microbatches);
   if (options.memoryLimit < 0)
     return "the memory limit must not be negative";
   if (options.stages < 0 || options.stages % options.devices != 0)
@@ -93,8 +93,68 @@ static bool isCut(ModuleOp module) {
       .wasInterrupted();
 }
 
+static LogicalResult runPasses(ModuleOp module, Level target,
+                               const CompilerOptions &options);
+
+/// The largest arena of a planned module.
+static int64_t getLargestArena(ModuleOp module) {
+  int64_t largest = 0;
+  for (auto program : module.getOps<ProgramOp>())
+    largest = std::max<int64_t>(largest, program.getArena().value_or(0));
+  return largest;
+}
+
+/// Plans a copy of `module` under `limit` without a word. Returns the bytes that
+/// the neediest device takes.
+static FailureOr<int64_t> tryLimit(ModuleOp module, CompilerOptions options,
+                                   int64_t limit) {
+  ScopedDiagnosticHandler silent(module.getContext(),
+                                 [](Diagnostic &) { return success(); });
+  options.memoryLimit = limit;
+  OwningOpRef<ModuleOp> copy = module.clone();
+  if (failed(runPasses(*copy, Level::Plan, options)))
+    return failure();
+  return getLargestArena(*copy);
+}
+
+/// The smallest limit that compilation meets, to a hundredth, by bisection. The
+/// limit steers the cut and how long W's are put off, so no single plan tells.
+static FailureOr<int64_t> findSmallestLimit(ModuleOp module,
+                                            const CompilerOptions &options) {
+  FailureOr<int64_t> best = tryLimit(module, options, 0);
+  if (failed(best))
+    return failure();
+  int64_t refused = options.memoryLimit;
+  while (*best - refused > *best / 100) {
+    int64_t middle = refused + (*best - refused) / 2;
+    FailureOr<int64_t> arena = tryLimit(module, options, middle);
+    if (succeeded(arena))
+      best = std::min(*best, *arena);
+    else
+      refused = middle;
+  }
+  return best;
+}
+
 LogicalResult weir::compileTo(ModuleOp module, Level target,
                               const CompilerOptions &options) {
+  if (options.memoryLimit == 0 || target < Level::Plan ||
+      getLevel(module) >= Level::Programs ||
+      succeeded(tryLimit(module, options, options.memoryLimit)))
+    return runPasses(module, target, options);
+  FailureOr<int64_t> smallest = findSmallestLimit(module, options);
+  // Not the limit's fault: let the passes say what is wrong.
+  if (failed(smallest))
+    return runPasses(module, target, options);
+  return module.emitError("schedule ")
+         << options.schedule << " on " << options.devices
+         << " devices cannot meet a memory limit of " << options.memoryLimit
+         << " bytes per device; the smallest limit it can meet is "
+         << *smallest << " bytes";
+}
+
+static LogicalResult runPasses(ModuleOp module, Level target,
+                               const CompilerOptions &options) {
   Level level = getLevel(module);
   PassManager passes(module.getContext());
   if (failed(applyPassManagerCLOptions(passes)))
@@ -126,8 +186,7 @@ LogicalResult weir::compileTo(ModuleOp module, Level target,
     WeirScheduleOptions schedule;
     schedule.schedule = options.schedule;
     schedule.devices = options.devices;
-    schedule.microbatches =
-        options.microbatches ? options.microbatches : 2 * options.devices;
+    schedule.microbatches = options.microbatches.value_or(2 * options.devices);
     schedule.memoryLimit = options.memoryLimit;
     passes.addPass(createWeirSchedule(schedule));
   }

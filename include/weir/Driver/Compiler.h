@@ -26,7 +26,7 @@ namespace weir {
 /// What a user chooses. Bytes and counts; 0 or empty means the default.
 struct CompilerOptions {
   int64_t devices = 1;
-  int64_t microbatches = 0; ///< default: two per device
+  std::optional<int64_t> microbatches; ///< default: two per device
   std::string schedule = "1f1b";
   int64_t stages = 0;      ///< default: as many as the schedule wants
   int64_t memoryLimit = 0; ///< per device; 0: none
@@ -48,7 +48,8 @@ std::optional<std::string> checkOptions(const CompilerOptions &options);
 /// `weir-verify-programs` after scheduling and after planning. Compiled kernels
 /// (`module @weir_kernels`) are there from level Plan on, or with `withKernels`.
 /// Levels that are behind the module are left as they are. Errors are emitted at
-/// the ops at fault.
+/// the ops at fault; a memory limit that cannot be met is refused with the
+/// smallest that can.
 mlir::LogicalResult compileTo(mlir::ModuleOp module, Level target,
                               const CompilerOptions &options);
 
