@@ -1,0 +1,25 @@
+// RUN: weir-opt %s --weir-schedule="schedule=v-half devices=1 microbatches=2" -verify-diagnostics -split-input-file
+
+// v-half places two stages on a device.
+// expected-error @+1 {{v-half needs 2 stages on 1 devices in v placement}}
+weir.pipeline @p stages 3 (%t = "tokens" : tensor<f32>) {
+  %a = weir.forward 0 (%x = %t : tensor<f32>) -> tensor<f32> {
+    weir.yield %x : tensor<f32>
+  }
+  %b = weir.forward 1 (%x = %a : tensor<f32>) -> tensor<f32> {
+    weir.yield %x : tensor<f32>
+  }
+  weir.forward 2 (%x = %b : tensor<f32>) {
+  }
+}
+
+// -----
+
+// Programs that are there are not overwritten.
+weir.pipeline @p stages 1 (%t = "tokens" : tensor<f32>) {
+  weir.forward 0 (%x = %t : tensor<f32>) {
+  }
+}
+// expected-error @+1 {{the pipeline has programs already}}
+weir.program @d of @p device 0 microbatches 1 {
+}
