@@ -427,7 +427,6 @@ struct ContractRule : OpRule<ContractRule, linalg::ContractOp> {
                                "of different element types");
 
     SmallVector<AffineMap> maps = contract.getIndexingMapsArray();
-    OpBuilder &b = builder.getBuilder();
     for (unsigned i : {0u, 1u}) {
       OpOperand &factor = op->getOpOperand(i);
       if (!builder.isActive(factor))
@@ -440,43 +439,36 @@ struct ContractRule : OpRule<ContractRule, linalg::ContractOp> {
         std::swap(factors[0], factors[1]);
         std::swap(newMaps[0], newMaps[1]);
       }
-      auto factorType = cast<RankedTensorType>(factor.get().getType());
-      Value zeros = builder.createZeros(factorType);
-      builder.addAdjoint(factor, createProduct(b, builder.getLoc(), factorType,
-                                               factors, zeros, newMaps));
+      builder.addAdjoint(
+          factor,
+          createProduct(builder, cast<RankedTensorType>(factor.get().getType()),
+                        factors, newMaps));
     }
     builder.addAdjoint(contract.getOutputsMutable()[0], adjoint);
     return success();
   }
 
 private:
-  /// A contract, or a generic if the result has a dimension that no factor has:
-  /// the forward summed one factor over it alone.
-  static Value createProduct(OpBuilder &b, Location loc, RankedTensorType type,
-                             ValueRange factors, Value zeros,
-                             ArrayRef<AffineMap> maps) {
-    auto covers = [&](AffineExpr dim) {
-      return llvm::is_contained(maps[0].getResults(), dim) ||
-             llvm::is_contained(maps[1].getResults(), dim);
-    };
-    if (llvm::all_of(maps[2].getResults(), covers))
+  /// A contract, or an elementwise generic if there is nothing to sum over,
+  /// which a contract must have: the adjoint of a factor that has all loops.
+  static Value createProduct(AdjointBuilder &builder, RankedTensorType type,
+                             ValueRange factors, ArrayRef<AffineMap> maps) {
+    OpBuilder &b = builder.getBuilder();
+    Location loc = builder.getLoc();
+    if (maps[2].getNumResults() < maps[2].getNumDims())
       return linalg::ContractOp::create(b, loc, TypeRange{type}, factors,
-                                        ValueRange{zeros},
+                                        ValueRange{builder.createZeros(type)},
                                         b.getAffineMapArrayAttr(maps))
           .getResult(0);
-    SmallVector<utils::IteratorType> iterators(maps[0].getNumDims(),
-                                               utils::IteratorType::reduction);
-    for (AffineExpr dim : maps[2].getResults())
-      iterators[cast<AffineDimExpr>(dim).getPosition()] =
-          utils::IteratorType::parallel;
+    SmallVector<utils::IteratorType> iterators(maps[2].getNumDims(),
+                                               utils::IteratorType::parallel);
     return linalg::GenericOp::create(
-               b, loc, TypeRange{type}, factors, ValueRange{zeros}, maps,
-               iterators,
+               b, loc, TypeRange{type}, factors,
+               ValueRange{builder.createEmpty(type)}, maps, iterators,
                [](OpBuilder &b, Location loc, ValueRange args) {
                  Value product =
                      arith::MulFOp::create(b, loc, args[0], args[1]);
-                 Value sum = arith::AddFOp::create(b, loc, args[2], product);
-                 linalg::YieldOp::create(b, loc, sum);
+                 linalg::YieldOp::create(b, loc, product);
                })
         .getResult(0);
   }
