@@ -43,9 +43,8 @@ double toDouble(Scalar value, Type type) {
 }
 
 Scalar fromFloat(double value, Type type) {
-  return type.isF32()
-             ? std::bit_cast<uint32_t>(static_cast<float>(value))
-             : std::bit_cast<uint64_t>(value);
+  return type.isF32() ? std::bit_cast<uint32_t>(static_cast<float>(value))
+                      : std::bit_cast<uint64_t>(value);
 }
 
 int64_t signExtend(Scalar value, Type type) {
@@ -86,22 +85,38 @@ bool compareFloats(arith::CmpFPredicate predicate, double a, double b) {
   using P = arith::CmpFPredicate;
   bool unordered = std::isnan(a) || std::isnan(b);
   switch (predicate) {
-  case P::AlwaysFalse: return false;
-  case P::OEQ: return !unordered && a == b;
-  case P::OGT: return !unordered && a > b;
-  case P::OGE: return !unordered && a >= b;
-  case P::OLT: return !unordered && a < b;
-  case P::OLE: return !unordered && a <= b;
-  case P::ONE: return !unordered && a != b;
-  case P::ORD: return !unordered;
-  case P::UEQ: return unordered || a == b;
-  case P::UGT: return unordered || a > b;
-  case P::UGE: return unordered || a >= b;
-  case P::ULT: return unordered || a < b;
-  case P::ULE: return unordered || a <= b;
-  case P::UNE: return unordered || a != b;
-  case P::UNO: return unordered;
-  case P::AlwaysTrue: return true;
+  case P::AlwaysFalse:
+    return false;
+  case P::OEQ:
+    return !unordered && a == b;
+  case P::OGT:
+    return !unordered && a > b;
+  case P::OGE:
+    return !unordered && a >= b;
+  case P::OLT:
+    return !unordered && a < b;
+  case P::OLE:
+    return !unordered && a <= b;
+  case P::ONE:
+    return !unordered && a != b;
+  case P::ORD:
+    return !unordered;
+  case P::UEQ:
+    return unordered || a == b;
+  case P::UGT:
+    return unordered || a > b;
+  case P::UGE:
+    return unordered || a >= b;
+  case P::ULT:
+    return unordered || a < b;
+  case P::ULE:
+    return unordered || a <= b;
+  case P::UNE:
+    return unordered || a != b;
+  case P::UNO:
+    return unordered;
+  case P::AlwaysTrue:
+    return true;
   }
   return false;
 }
@@ -112,16 +127,26 @@ bool compareInts(arith::CmpIPredicate predicate, Scalar lhs, Scalar rhs,
   int64_t a = signExtend(lhs, type), b = signExtend(rhs, type);
   uint64_t ua = zeroExtend(lhs, type), ub = zeroExtend(rhs, type);
   switch (predicate) {
-  case P::eq: return a == b;
-  case P::ne: return a != b;
-  case P::slt: return a < b;
-  case P::sle: return a <= b;
-  case P::sgt: return a > b;
-  case P::sge: return a >= b;
-  case P::ult: return ua < ub;
-  case P::ule: return ua <= ub;
-  case P::ugt: return ua > ub;
-  case P::uge: return ua >= ub;
+  case P::eq:
+    return a == b;
+  case P::ne:
+    return a != b;
+  case P::slt:
+    return a < b;
+  case P::sle:
+    return a <= b;
+  case P::sgt:
+    return a > b;
+  case P::sge:
+    return a >= b;
+  case P::ult:
+    return ua < ub;
+  case P::ule:
+    return ua <= ub;
+  case P::ugt:
+    return ua > ub;
+  case P::uge:
+    return ua >= ub;
   }
   return false;
 }
@@ -195,8 +220,7 @@ Scalar evaluateScalar(Operation *op, ArrayRef<Scalar> in) {
   if (isa<arith::SelectOp>(op))
     return (in[0] & 1) ? in[1] : in[2];
   if (isa<arith::BitcastOp>(op))
-    return type.isInteger(32) || type.isF32() ? zeroExtend(in[0], from)
-                                              : in[0];
+    return type.isInteger(32) || type.isF32() ? zeroExtend(in[0], from) : in[0];
   if (isa<arith::FPToSIOp>(op))
     return static_cast<Scalar>(static_cast<int64_t>(toDouble(in[0], from)));
   if (isa<arith::SIToFPOp>(op))
@@ -244,8 +268,9 @@ Scalar evaluateScalar(Operation *op, ArrayRef<Scalar> in) {
 }
 
 int64_t getElementSize(Type type) {
-  return type.isIndex() ? 8
-                        : std::max<int64_t>(type.getIntOrFloatBitWidth() / 8, 1);
+  return type.isIndex()
+             ? 8
+             : std::max<int64_t>(type.getIntOrFloatBitWidth() / 8, 1);
 }
 
 /// Positions of a shape in row-major order.
@@ -294,8 +319,7 @@ public:
         tensors[readOp] = read(find(Kind::Parameter, 0, readOp.getVariable()),
                                0, readOp.getType());
       } else if (auto unpack = dyn_cast<UnpackOp>(op)) {
-        unsigned index =
-            cast<BlockArgument>(unpack.getBundle()).getArgNumber();
+        unsigned index = cast<BlockArgument>(unpack.getBundle()).getArgNumber();
         for (auto [member, offset] :
              llvm::zip(unpack.getMembers(),
                        getMemberOffsets(unpack.getBundle().getType())))
@@ -312,11 +336,11 @@ public:
       } else if (auto yield = dyn_cast<YieldOp>(op)) {
         for (auto [index, value] : llvm::enumerate(yield.getValues())) {
           unsigned buffer =
-              !isUpdate    ? find(Kind::Result, index, {})
-              : index == 0 ? 0
-                           : find(Kind::State, index - 1,
-                                  cast<UpdateOp>(pass.getOperation())
-                                      .getVariable());
+              !isUpdate ? find(Kind::Result, index, {})
+              : index == 0
+                  ? 0
+                  : find(Kind::State, index - 1,
+                         cast<UpdateOp>(pass.getOperation()).getVariable());
           auto bundle = dyn_cast<BundleType>(value.getType());
           if (!bundle) {
             write(buffer, 0, value);
@@ -372,10 +396,10 @@ private:
     auto type = cast<RankedTensorType>(list[buffer].type);
     Tensor sum = read(buffer, 0, type);
     for (auto [a, b] : llvm::zip(sum.elements, tensors.at(value).elements)) {
-      Scalar term = type.getElementType() == element
-                        ? b
-                        : fromFloat(toDouble(b, element),
-                                    type.getElementType());
+      Scalar term =
+          type.getElementType() == element
+              ? b
+              : fromFloat(toDouble(b, element), type.getElementType());
       a = onFloats(type.getElementType(), a, term,
                    [](auto x, auto y) { return x + y; });
     }
@@ -446,8 +470,7 @@ private:
       int64_t length = source.shape[1];
       for (auto [i, index] : llvm::enumerate(indices.elements))
         for (int64_t c = 0; c < length; ++c)
-          tensor.elements[i * length + c] =
-              source.elements[index * length + c];
+          tensor.elements[i * length + c] = source.elements[index * length + c];
       tensors[gather] = tensor;
     } else if (auto scatter = dyn_cast<ScatterAddOp>(op)) {
       Tensor tensor = tensors.at(scatter.getInit());
@@ -484,16 +507,24 @@ private:
     Tensor &b = tensors.at(op.getDpsInputs()[1]);
     SmallVector<AffineMap> maps = op.getIndexingMapsArray();
     Type element = getElementTypeOrSelf(op->getResult(0).getType());
+    bool isInteger = element.isInteger();
+    auto add = [&](Scalar x, Scalar y) {
+      return isInteger ? x + y
+                       : onFloats(element, x, y,
+                                  [](auto p, auto q) { return p + q; });
+    };
+    auto multiply = [&](Scalar x, Scalar y) {
+      return isInteger ? x * y
+                       : onFloats(element, x, y,
+                                  [](auto p, auto q) { return p * q; });
+    };
     forEachPosition(op.getStaticLoopRanges(), [&](ArrayRef<int64_t> position) {
-      Scalar product = onFloats(
-          element, at(a, maps[0].compose(position)),
-          at(b, maps[1].compose(position)), [](auto x, auto y) { return x * y; });
       Scalar &slot = at(sum, maps[2].compose(position));
-      slot = onFloats(element, slot, product,
-                      [](auto x, auto y) { return x + y; });
+      slot = add(slot, multiply(at(a, maps[0].compose(position)),
+                                at(b, maps[1].compose(position))));
     });
     for (auto [r, s] : llvm::zip(result.elements, sum.elements))
-      r = onFloats(element, r, s, [](auto x, auto y) { return x + y; });
+      r = add(r, s);
     tensors[op->getResult(0)] = result;
   }
 
@@ -548,11 +579,9 @@ private:
     SmallVector<Operation *> combiners(results.size(), nullptr);
     if (!reduced.empty())
       for (auto [output, value] : llvm::enumerate(yield.getOperands())) {
-        AffineMap map =
-            op.getMatchingIndexingMap(op.getDpsInitOperand(output));
-        if (llvm::none_of(reduced, [&](int64_t dim) {
-              return map.isFunctionOfDim(dim);
-            }))
+        AffineMap map = op.getMatchingIndexingMap(op.getDpsInitOperand(output));
+        if (llvm::none_of(
+                reduced, [&](int64_t dim) { return map.isFunctionOfDim(dim); }))
           combiners[output] = value.getDefiningOp();
       }
 
@@ -566,8 +595,8 @@ private:
       for (auto [dim, p] : llvm::zip(parallel, outer))
         position[dim] = p;
       // The elements of every fold, dealt to the lanes.
-      std::vector<std::vector<Scalar>> folds(
-          results.size(), std::vector<Scalar>(lanes, 0));
+      std::vector<std::vector<Scalar>> folds(results.size(),
+                                             std::vector<Scalar>(lanes, 0));
       int64_t count = 0;
       forEachPosition(reducedSizes, [&](ArrayRef<int64_t> inner) {
         for (auto [dim, p] : llvm::zip(reduced, inner))
@@ -589,8 +618,8 @@ private:
                               : combiner->getOperand(0);
           Scalar &lane = folds[output][count % lanes];
           Scalar number = getScalar(element, local);
-          lane = count < lanes ? number
-                               : evaluateScalar(combiner, {lane, number});
+          lane =
+              count < lanes ? number : evaluateScalar(combiner, {lane, number});
         }
         ++count;
       });

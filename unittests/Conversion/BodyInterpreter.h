@@ -1,4 +1,5 @@
-//===- BodyInterpreter.h - what a pass must compute ---------------*- C++ -*-===//
+//===- BodyInterpreter.h - what a pass must compute ---------------*- C++
+//-*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,8 +7,8 @@
 //===----------------------------------------------------------------------===//
 //
 // A reference for compiled passes: interprets a body element by element and
-// follows the contract of weir-fix-rounding to the letter. It shares no code with
-// the lowering.
+// follows the contract of weir-fix-rounding to the letter. It shares no code
+// with the lowering.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,9 +25,10 @@
 using Bytes = std::vector<char>;
 
 /// Runs the body of `pass` on its buffers, which are in the order of
-/// getPassBuffers, without a workspace. Throws std::runtime_error at an op that it
-/// does not know.
-void interpretPass(weir::StagePassOpInterface pass, std::vector<Bytes> &buffers);
+/// getPassBuffers, without a workspace. Throws std::runtime_error at an op that
+/// it does not know.
+void interpretPass(weir::StagePassOpInterface pass,
+                   std::vector<Bytes> &buffers);
 
 /// A product that adds in the order of k, then adds the sum to C if it
 /// accumulates.

@@ -85,8 +85,9 @@ CompiledPasses::CompiledPasses(const std::string &text)
 }
 
 static int64_t getElementSize(Type type) {
-  return type.isIndex() ? 8
-                        : std::max<int64_t>(type.getIntOrFloatBitWidth() / 8, 1);
+  return type.isIndex()
+             ? 8
+             : std::max<int64_t>(type.getIntOrFloatBitWidth() / 8, 1);
 }
 
 static void fill(char *memory, RankedTensorType type, Filling filling,
@@ -119,8 +120,7 @@ std::vector<Bytes> CompiledPasses::makeBuffers(size_t index, Filling filling) {
   for (const PassBuffer &buffer : getPassBuffers(passes[index])) {
     if (buffer.kind == PassBuffer::Kind::Workspace)
       continue;
-    Bytes &bytes =
-        buffers.emplace_back(getValueBytes(buffer.type), '\xff');
+    Bytes &bytes = buffers.emplace_back(getValueBytes(buffer.type), '\xff');
     if (buffer.kind == PassBuffer::Kind::Result)
       continue;
     if (auto tensor = dyn_cast<RankedTensorType>(buffer.type)) {
@@ -191,8 +191,8 @@ std::string compareWithInterpreter(const std::string &text, Filling filling) {
           std::memcpy(&is, &buffers[number][i / 4 * 4], 4);
           std::memcpy(&should, &expected[number][i / 4 * 4], 4);
           return "pass " + std::to_string(index) + ", buffer " +
-                 std::to_string(number) + ", byte " + std::to_string(i) +
-                 ": " + std::to_string(is) + " (as f32), expected " +
+                 std::to_string(number) + ", byte " + std::to_string(i) + ": " +
+                 std::to_string(is) + " (as f32), expected " +
                  std::to_string(should);
         }
   }
@@ -204,7 +204,8 @@ std::string makeForward(const std::vector<std::string> &inputs,
   std::string arguments, bindings;
   for (size_t i = 0; i < inputs.size(); ++i) {
     std::string number = std::to_string(i), comma = i ? ", " : "";
-    arguments += comma + "%x" + number + " = \"x" + number + "\" : " + inputs[i];
+    arguments +=
+        comma + "%x" + number + " = \"x" + number + "\" : " + inputs[i];
     bindings += comma + "%a" + number + " = %x" + number + " : " + inputs[i];
   }
   // Results of tensors: one comma per further tensor outside of brackets.
@@ -213,7 +214,7 @@ std::string makeForward(const std::vector<std::string> &inputs,
     depth += c == '<' ? 1 : c == '>' ? -1 : 0;
     numResults += c == ',' && depth == 0;
   }
-  return "weir.pipeline @p stages 1 (" + arguments + ") {\n  %r:" +
-         std::to_string(numResults) + " = weir.forward 0 (" + bindings +
-         ") -> (" + results + ") {\n" + body + "\n  }\n}\n";
+  return "weir.pipeline @p stages 1 (" + arguments +
+         ") {\n  %r:" + std::to_string(numResults) + " = weir.forward 0 (" +
+         bindings + ") -> (" + results + ") {\n" + body + "\n  }\n}\n";
 }

@@ -9,27 +9,34 @@
 
 #include <gtest/gtest.h>
 
-/// A pass that folds a tensor of shape `shape`; `output` are the kept dims, as in
+/// A pass that folds a tensor of shape `shape`; `output` are the kept dims, as
+/// in
 /// "(a, c)", `result` their type.
-static std::string makeReduction(const std::string &shape,
-                                 const std::string &dims,
-                                 const std::string &kept,
-                                 const std::string &iterators,
-                                 const std::string &result,
-                                 const std::string &combiner,
-                                 const std::string &element = "f32",
-                                 const std::string &attributes = "") {
+static std::string
+makeReduction(const std::string &shape, const std::string &dims,
+              const std::string &kept, const std::string &iterators,
+              const std::string &result, const std::string &combiner,
+              const std::string &element = "f32",
+              const std::string &attributes = "") {
   std::string type = "tensor<" + shape + "x" + element + ">";
-  return "#in = affine_map<(" + dims + ") -> (" + dims + ")>\n#out = affine_map<(" +
-         dims + ") -> (" + kept + ")>\n" +
-         makeForward({type, result}, result, R"(
+  return "#in = affine_map<(" + dims + ") -> (" + dims +
+         ")>\n#out = affine_map<(" + dims + ") -> (" + kept + ")>\n" +
+         makeForward(
+             {type, result}, result,
+             R"(
     %r = linalg.generic {indexing_maps = [#in, #out], iterator_types = [)" +
-         iterators + "]} ins(%a0 : " + type + ") outs(%a1 : " + result + ") " +
-         (attributes.empty() ? "" : "attrs = {" + attributes + "} ") + R"( {
-    ^bb0(%x: )" + element + ", %acc: " + element + R"():
-      %s = )" + combiner + " %acc, %x : " + element + R"(
-      linalg.yield %s : )" + element + R"(
-    } -> )" + result + "\n weir.yield %r : " + result);
+                 iterators + "]} ins(%a0 : " + type + ") outs(%a1 : " + result +
+                 ") " +
+                 (attributes.empty() ? "" : "attrs = {" + attributes + "} ") +
+                 R"( {
+    ^bb0(%x: )" + element +
+                 ", %acc: " + element + R"():
+      %s = )" + combiner +
+                 " %acc, %x : " + element + R"(
+      linalg.yield %s : )" +
+                 element + R"(
+    } -> )" + result +
+                 "\n weir.yield %r : " + result);
 }
 
 static const int sizes[] = {1, 2, 3, 15, 16, 17, 64, 257, 770};
@@ -47,12 +54,12 @@ TEST(Reduction, Rows) {
 TEST(Reduction, Columns) {
   for (int rows : sizes)
     for (int columns : {1, 3, 16, 17, 64, 147})
-      EXPECT_EQ(compareWithInterpreter(makeReduction(
-                    std::to_string(rows) + "x" + std::to_string(columns),
-                    "i, j", "j", "\"reduction\", \"parallel\"",
-                    "tensor<" + std::to_string(columns) + "xf32>",
-                    "arith.addf")),
-                "")
+      EXPECT_EQ(
+          compareWithInterpreter(makeReduction(
+              std::to_string(rows) + "x" + std::to_string(columns), "i, j", "j",
+              "\"reduction\", \"parallel\"",
+              "tensor<" + std::to_string(columns) + "xf32>", "arith.addf")),
+          "")
           << rows << "x" << columns;
 }
 
@@ -118,31 +125,37 @@ TEST(Reduction, OtherTypes) {
   }
 }
 
-// A reduction whose body computes with broadcasts and indices, over maps that are
-// not the identity.
+// A reduction whose body computes with broadcasts and indices, over maps that
+// are not the identity.
 TEST(Reduction, BodyWithBroadcasts) {
   for (int rows : {4, 37})
     for (int columns : {5, 48}) {
       std::string m = std::to_string(rows), n = std::to_string(columns);
       std::string full = "tensor<" + m + "x" + n + "xf32>",
-                  row = "tensor<" + n + "xf32>", column = "tensor<" + m + "xf32>";
+                  row = "tensor<" + n + "xf32>",
+                  column = "tensor<" + m + "xf32>";
       for (bool reducesRows : {true, false}) {
         std::string result = reducesRows ? column : row;
         std::string text = R"(
 #full = affine_map<(i, j) -> (i, j)>
 #row = affine_map<(i, j) -> (j)>
 #column = affine_map<(i, j) -> (i)>
-)" + makeForward({full, row, column}, result, R"(
+)" + makeForward({full, row, column}, result,
+                 R"(
     %zero = arith.constant 0.0 : f32
-    %e = tensor.empty() : )" + result + R"(
-    %f = linalg.fill ins(%zero : f32) outs(%e : )" + result + ") -> " + result + R"(
+    %e = tensor.empty() : )" +
+                     result + R"(
+    %f = linalg.fill ins(%zero : f32) outs(%e : )" +
+                     result + ") -> " + result + R"(
     %r = linalg.generic {indexing_maps = [#full, #row, #column, )" +
-            (reducesRows ? "#column" : "#row") + R"(],
+                     (reducesRows ? "#column" : "#row") + R"(],
         iterator_types = [)" +
-            (reducesRows ? R"("parallel", "reduction")"
-                         : R"("reduction", "parallel")") + R"(]}
-        ins(%a0, %a1, %a2 : )" + full + ", " + row + ", " + column +
-            ") outs(%f : " + result + R"() {
+                     (reducesRows ? R"("parallel", "reduction")"
+                                  : R"("reduction", "parallel")") +
+                     R"(]}
+        ins(%a0, %a1, %a2 : )" +
+                     full + ", " + row + ", " + column +
+                     ") outs(%f : " + result + R"() {
     ^bb0(%x: f32, %y: f32, %z: f32, %acc: f32):
       %i = linalg.index 0 : index
       %j = linalg.index 1 : index
@@ -152,7 +165,8 @@ TEST(Reduction, BodyWithBroadcasts) {
       %v = arith.select %less, %q, %zero : f32
       %s = arith.addf %acc, %v : f32
       linalg.yield %s : f32
-    } -> )" + result + "\n weir.yield %r : " + result);
+    } -> )" + result +
+                     "\n weir.yield %r : " + result);
         EXPECT_EQ(compareWithInterpreter(text), "") << m << "x" << n;
       }
     }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "BufferizeBody.h"
+#include "KernelEmission.h"
 
 #include "weir/Dialect/IR/WeirDialect.h"
 
@@ -202,8 +203,9 @@ LogicalResult weir::generalizeBody(func::FuncOp function) {
     if (auto gather = dyn_cast<tensor::GatherOp>(op))
       return WalkResult(generalizeGather(rewriter, gather));
     auto structured = dyn_cast<linalg::LinalgOp>(op);
-    if (!structured ||
-        isa<linalg::GenericOp, linalg::ContractOp, linalg::FillOp>(op))
+    auto contract = dyn_cast<linalg::ContractOp>(op);
+    if (!structured || isa<linalg::GenericOp, linalg::FillOp>(op) ||
+        (contract && isProduct(contract)))
       return WalkResult::advance();
     DictionaryAttr discardable = op->getDiscardableAttrDictionary();
     rewriter.setInsertionPoint(op);
@@ -339,5 +341,16 @@ LogicalResult weir::bufferizeBody(func::FuncOp function) {
   OneShotBufferizationOptions options;
   options.bufferAlignment = bufferAlignment;
   BufferizationState state;
-  return runOneShotBufferize(function, options, state);
+  if (failed(runOneShotBufferize(function, options, state)))
+    return failure();
+  // Fills that are left are loops like all others.
+  SmallVector<linalg::FillOp> fills;
+  function.walk([&](linalg::FillOp fill) { fills.push_back(fill); });
+  IRRewriter rewriter(function.getContext());
+  for (linalg::FillOp fill : fills) {
+    rewriter.setInsertionPoint(fill);
+    if (failed(linalg::generalizeNamedOp(rewriter, fill)))
+      return failure();
+  }
+  return success();
 }

@@ -23,8 +23,8 @@ inline constexpr llvm::StringLiteral overwriteName = "weir.overwrite";
 /// Adds what bufferization needs to know of the ops in bodies.
 void registerBodyBufferization(mlir::DialectRegistry &registry);
 
-/// Turns every op that computes elementwise, and every gather, into a
-/// `linalg.generic`.
+/// Turns every structured op that is no product of the library, every op that
+/// computes elementwise and every gather into a `linalg.generic`.
 mlir::LogicalResult generalizeBody(mlir::func::FuncOp function);
 
 /// Bufferizes a body function. Afterwards it holds linalg ops on memrefs,
