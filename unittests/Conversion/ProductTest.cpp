@@ -93,12 +93,9 @@ TEST(Product, Forms) {
        "tensor<3x3x2x3x2x4x2xf32>", "tensor<3x2x3x2x3x2x2xf32>", 2},
       {"m, n, k", "m, k", "k, n", "m, n", "tensor<3x5xf64>", "tensor<5x4xf64>",
        "tensor<3x4xf64>", 1},
-      // No products of the library: an element type, and a dim of one operand
-      // only. They become loops.
+      // No product of the library: it becomes a loop.
       {"m, n, k", "m, k", "k, n", "m, n", "tensor<3x5xi32>", "tensor<5x4xi32>",
        "tensor<3x4xi32>", 0},
-      {"m, n, k, l", "m, k, l", "k, n", "m, n", "tensor<3x5x2xf32>",
-       "tensor<5x4xf32>", "tensor<3x4xf32>", 0},
   };
   for (const Case &c : cases)
     for (bool accumulates : {false, true}) {

@@ -119,8 +119,7 @@ mlir::LogicalResult emitContract(mlir::ImplicitLocOpBuilder &builder,
                                  mlir::linalg::ContractOp op,
                                  KernelEmitter &kernel);
 
-/// Whether the product library can do this op: f32 or f64 throughout, and every
-/// reduced dimension in both operands.
+/// Whether the product library can do this op: f32 or f64 throughout.
 bool isProduct(mlir::linalg::ContractOp op);
 
 } // namespace weir

@@ -132,17 +132,9 @@ bool weir::isProduct(linalg::ContractOp op) {
   Type element = getElementTypeOrSelf(op.getDpsInits()[0].getType());
   if (!element.isF32() && !element.isF64())
     return false;
-  for (Value operand : op->getOperands())
-    if (getElementTypeOrSelf(operand.getType()) != element)
-      return false;
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  for (unsigned dim = 0, e = maps[0].getNumDims(); dim < e; ++dim) {
-    bool a = usesDim(maps[0], dim), b = usesDim(maps[1], dim),
-         c = usesDim(maps[2], dim);
-    if (a + b + c < 2)
-      return false;
-  }
-  return true;
+  return llvm::all_of(op->getOperandTypes(), [&](Type type) {
+    return getElementTypeOrSelf(type) == element;
+  });
 }
 
 /// Strides of a buffer by the dimensions of the op.
