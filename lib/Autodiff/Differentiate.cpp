@@ -16,6 +16,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 namespace weir {
@@ -105,32 +106,35 @@ static void eraseDeadOps(Block &body) {
       op.erase();
 }
 
-/// Gives every use of a variable a read of its own, and with it the views
-/// between the read and the use, so that each has a gradient of its own.
+/// Whether `op` reads a variable or gives another shape to, or a slice of, one.
+static bool isViewOfVariable(Operation *op) {
+  if (!op || isa<ReadOp>(op))
+    return op;
+  return op->getNumOperands() == 1 && op->getNumResults() == 1 &&
+         isRepeated(op) && isViewOfVariable(op->getOperand(0).getDefiningOp());
+}
+
+static Value cloneView(OpBuilder &builder, Operation *view) {
+  IRMapping mapping;
+  for (Value operand : view->getOperands())
+    mapping.map(operand, cloneView(builder, operand.getDefiningOp()));
+  return builder.clone(*view, mapping)->getResult(0);
+}
+
+/// Gives every use of a variable a read of its own right before it, and with it
+/// the views between the read and the use, so that each has a gradient of its
+/// own.
 static void separateUses(Block &body) {
-  for (Operation &op : llvm::reverse(body)) {
-    if (op.getNumResults() != 1 || op.getNumOperands() > 1 || !isRepeated(&op))
+  for (Operation &op : llvm::make_early_inc_range(body)) {
+    if (isViewOfVariable(&op))
       continue;
-    Operation *root = &op;
-    while (root->getNumOperands() == 1 && root->getOperand(0).getDefiningOp())
-      root = root->getOperand(0).getDefiningOp();
-    if (!isa<ReadOp>(root))
-      continue;
-    // In the order of the text, the first use keeps the original.
-    SmallVector<OpOperand *> uses;
-    for (OpOperand &use : op.getResult(0).getUses())
-      uses.push_back(&use);
-    llvm::sort(uses, [](OpOperand *a, OpOperand *b) {
-      if (a->getOwner() != b->getOwner())
-        return a->getOwner()->isBeforeInBlock(b->getOwner());
-      return a->getOperandNumber() < b->getOperandNumber();
-    });
     OpBuilder builder(&op);
-    for (OpOperand *use : llvm::drop_begin(uses)) {
-      builder.setInsertionPoint(use->getOwner());
-      use->set(builder.clone(op)->getResult(0));
-    }
+    for (OpOperand &operand : op.getOpOperands())
+      if (Operation *view = operand.get().getDefiningOp();
+          isViewOfVariable(view))
+        operand.set(cloneView(builder, view));
   }
+  eraseDeadOps(body);
 }
 
 static void numberOps(Block &body) {

@@ -21,6 +21,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
 using namespace weir;
@@ -239,6 +240,13 @@ int64_t GenericAdjoint::getKeptBytes(const Slice &slice) {
   return bytes;
 }
 
+/// Whether an op costs so little that to compute it again is better than to
+/// keep its result.
+static bool isCheap(Operation *op) {
+  return isa<arith::ArithDialect, linalg::LinalgDialect>(op->getDialect()) &&
+         !isa<arith::DivFOp, arith::RemFOp>(op);
+}
+
 /// The element of a tensor whose elements are one known constant, else null.
 static TypedAttr getSplat(Value tensor) {
   Attribute constant;
@@ -249,12 +257,25 @@ static TypedAttr getSplat(Value tensor) {
                : TypedAttr();
 }
 
+/// Clones `op`, or maps its results to what it folds to now that more of its
+/// operands are constants.
+static void cloneFolded(OpBuilder &b, Operation *op, IRMapping &mapping) {
+  Operation *clone = b.clone(*op, mapping);
+  SmallVector<Value> folded;
+  if (op->hasTrait<OpTrait::ConstantLike>() ||
+      failed(b.tryFold(clone, folded)) || folded.empty())
+    return;
+  mapping.map(op->getResults(), ValueRange(folded));
+  clone->erase();
+}
+
 Value GenericAdjoint::materialize(Value scalar, AffineMap map,
                                   RankedTensorType type) {
   Slice chosen = slice(scalar, /*useResults=*/true);
   if (!chosen.replaced.empty()) {
     Slice recomputed = slice(scalar, /*useResults=*/false);
-    if (getKeptBytes(recomputed) < getKeptBytes(chosen))
+    if (llvm::all_of(recomputed.ops, isCheap) &&
+        getKeptBytes(recomputed) < getKeptBytes(chosen))
       chosen = recomputed;
   }
 
@@ -314,11 +335,15 @@ Value GenericAdjoint::materialize(Value scalar, AffineMap map,
                for (auto [value, argument] : chosen.replaced)
                  mapping.map(value, mapping.lookup(argument));
                for (Operation *inner : chosen.ops)
-                 b.clone(*inner, mapping);
+                 cloneFolded(b, inner, mapping);
                Value value = mapping.lookupOrDefault(scalar);
                if (reduces)
                  value = arith::AddFOp::create(b, loc, args.back(), value);
                linalg::YieldOp::create(b, loc, value);
+               for (Operation &inner : llvm::make_early_inc_range(
+                        llvm::reverse(*b.getInsertionBlock())))
+                 if (isOpTriviallyDead(&inner))
+                   inner.erase();
              })
       .getResult(0);
 }

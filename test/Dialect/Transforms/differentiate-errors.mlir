@@ -1,0 +1,256 @@
+// RUN: weir-opt %s --weir-differentiate -verify-diagnostics -split-input-file
+
+// There must be a model.
+// expected-error @+1 {{no model: no function marked 'weir.model'}}
+module {
+  func.func @f() { return }
+}
+
+// -----
+
+// And only one.
+module {
+  // expected-note @+1 {{the other one is here}}
+  func.func @f() attributes {weir.model} { return }
+  // expected-error @+1 {{more than one function marked 'weir.model'}}
+  func.func @g() attributes {weir.model} { return }
+}
+
+// -----
+
+// expected-error @+1 {{the model has no body}}
+func.func private @f() -> (tensor<f32>, tensor<f32>) attributes {weir.model}
+
+// -----
+
+// A model returns loss and count.
+// expected-error @+1 {{the model must return the sum of the losses and the count of labels, got 0 results}}
+func.func @f() attributes {weir.model} { return }
+
+// -----
+
+// The loss is one number, and a float.
+// expected-error @+1 {{the loss must be a float tensor of rank 0, like tensor<f32>, got 'tensor<2xf32>'}}
+func.func @f(%x: tensor<2xf32>, %n: tensor<f32>) -> (tensor<2xf32>, tensor<f32>)
+    attributes {weir.model} {
+  return %x, %n : tensor<2xf32>, tensor<f32>
+}
+
+// -----
+
+// expected-error @+1 {{the loss must be a float tensor of rank 0, like tensor<f32>, got 'tensor<i32>'}}
+func.func @f(%x: tensor<i32>, %n: tensor<f32>) -> (tensor<i32>, tensor<f32>)
+    attributes {weir.model} {
+  return %x, %n : tensor<i32>, tensor<f32>
+}
+
+// -----
+
+// expected-error @+1 {{the count must be a float tensor of rank 0, like tensor<f32>, got 'f32'}}
+func.func @f(%x: tensor<f32>, %n: f32) -> (tensor<f32>, f32)
+    attributes {weir.model} {
+  return %x, %n : tensor<f32>, f32
+}
+
+// -----
+
+func.func @f(%x: tensor<f32>) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.model} {
+  // expected-error @+1 {{the loss depends on no variable, so there is nothing to train}}
+  return %x, %x : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// expected-error @+1 {{a model must have static shapes, got 'tensor<?xf32>'}}
+func.func @f(%x: tensor<?xf32>, %l: tensor<f32>) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.model} {
+  return %l, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>, %l: tensor<f32>, %n: index)
+    -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
+  // expected-error @+1 {{a model must have static shapes, got 'tensor<?xf32>'}}
+  %s = tensor.extract_slice %x[0] [%n] [1] : tensor<4xf32> to tensor<?xf32>
+  return %l, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// Control flow.
+func.func @f(%l: tensor<f32>, %n: index) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.model} {
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  // expected-error @+1 {{'scf.for' op has a region: a model has no control flow, and only linalg ops have bodies}}
+  %r = scf.for %i = %zero to %n step %one iter_args(%x = %l) -> tensor<f32> {
+    %y = arith.mulf %x, %x : tensor<f32>
+    scf.yield %y : tensor<f32>
+  }
+  return %r, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// expected-error @+1 {{the model must be straight-line code: one block}}
+func.func @f(%l: tensor<f32>) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.model} {
+  cf.br ^bb1
+^bb1:
+  return %l, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// An op of the backward has no place in a model.
+weir.variable @w <normal, 1.0> : tensor<f32>
+func.func @f() -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
+  %w = weir.read @w : tensor<f32>
+  // expected-error @+1 {{'weir.report' op belongs behind weir-differentiate, not in a model}}
+  weir.report %w, %w : tensor<f32>, tensor<f32>
+  return %w, %w : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// An op on tensors without a rule.
+weir.variable @w <normal, 1.0> : tensor<f32>
+func.func private @g(tensor<f32>) -> tensor<f32>
+func.func @f() -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
+  %w = weir.read @w : tensor<f32>
+  // expected-error @+1 {{'func.call' op has no derivative rule; give it one by attaching DifferentiableOpInterface, or mark it 'weir.stop_gradient' if no gradient shall flow through it}}
+  %l = func.call @g(%w) : (tensor<f32>) -> tensor<f32>
+  return %l, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// A scalar op without a rule, in a body.
+weir.variable @w <normal, 1.0> : tensor<f32>
+func.func @f() -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
+  %w = weir.read @w : tensor<f32>
+  %e = tensor.empty() : tensor<f32>
+  %l = linalg.generic {
+      indexing_maps = [affine_map<() -> ()>, affine_map<() -> ()>],
+      iterator_types = []} ins(%w : tensor<f32>) outs(%e : tensor<f32>) {
+  ^bb0(%x: f32, %o: f32):
+    // expected-error @+1 {{'math.cbrt' op has no derivative rule; give it one by attaching DifferentiableScalarOpInterface, or put 'weir.stop_gradient' on the op around it if no gradient shall flow}}
+    %y = math.cbrt %x : f32
+    linalg.yield %y : f32
+  } -> tensor<f32>
+  return %l, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// A product of all elements is a reduction without a rule.
+weir.variable @w <normal, 1.0> : tensor<4xf32>
+func.func @f() -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
+  %one = arith.constant 1.0 : f32
+  %w = weir.read @w : tensor<4xf32>
+  %e = tensor.empty() : tensor<f32>
+  %i = linalg.fill ins(%one : f32) outs(%e : tensor<f32>) -> tensor<f32>
+  // expected-error @+1 {{has no derivative rule for this reduction; known are sums, maxima and minima}}
+  %l = linalg.generic {
+      indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> ()>],
+      iterator_types = ["reduction"]} ins(%w : tensor<4xf32>) outs(%i : tensor<f32>) {
+  ^bb0(%x: f32, %acc: f32):
+    %y = arith.mulf %acc, %x : f32
+    linalg.yield %y : f32
+  } -> tensor<f32>
+  return %l, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// A maximum that starts from a variable.
+weir.variable @w <normal, 1.0> : tensor<4xf32>
+weir.variable @i <normal, 1.0> : tensor<f32>
+func.func @f() -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
+  %w = weir.read @w : tensor<4xf32>
+  %i = weir.read @i : tensor<f32>
+  // expected-error @+1 {{has no derivative rule for an initial value of a maximum or minimum that depends on a variable}}
+  %l = linalg.generic {
+      indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> ()>],
+      iterator_types = ["reduction"]} ins(%w : tensor<4xf32>) outs(%i : tensor<f32>) {
+  ^bb0(%x: f32, %acc: f32):
+    %y = arith.maximumf %acc, %x : f32
+    linalg.yield %y : f32
+  } -> tensor<f32>
+  return %l, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// A convolution reads its input through i + k.
+weir.variable @w <normal, 1.0> : tensor<6xf32>
+func.func @f(%x: tensor<3xf32>, %n: tensor<f32>) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.model} {
+  %zero = arith.constant 0.0 : f32
+  %w = weir.read @w : tensor<6xf32>
+  %e = tensor.empty() : tensor<4xf32>
+  %z = linalg.fill ins(%zero : f32) outs(%e : tensor<4xf32>) -> tensor<4xf32>
+  // expected-error @+1 {{has no derivative rule for operand #0, whose map is not a projected permutation of the loops}}
+  %y = linalg.generic {
+      indexing_maps = [affine_map<(i, k) -> (i + k)>, affine_map<(i, k) -> (k)>,
+                       affine_map<(i, k) -> (i)>],
+      iterator_types = ["parallel", "reduction"]}
+      ins(%w, %x : tensor<6xf32>, tensor<3xf32>) outs(%z : tensor<4xf32>) {
+  ^bb0(%a: f32, %b: f32, %acc: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %acc, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<4xf32>
+  %e0 = tensor.empty() : tensor<f32>
+  %z0 = linalg.fill ins(%zero : f32) outs(%e0 : tensor<f32>) -> tensor<f32>
+  %l = linalg.reduce { arith.addf } ins(%y : tensor<4xf32>)
+      outs(%z0 : tensor<f32>) dimensions = [0]
+  return %l, %n : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// A body that reads a tensor by the back door.
+weir.variable @w <normal, 1.0> : tensor<2xf32>
+func.func @f(%n: tensor<f32>) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.model} {
+  %w = weir.read @w : tensor<2xf32>
+  %e = tensor.empty() : tensor<f32>
+  %zero = arith.constant 0 : index
+  // expected-error @+1 {{uses a value that depends on a variable in its body; make it an operand}}
+  %l = linalg.generic {
+      indexing_maps = [affine_map<() -> ()>], iterator_types = []}
+      outs(%e : tensor<f32>) {
+  ^bb0(%o: f32):
+    %y = tensor.extract %w[%zero] : tensor<2xf32>
+    linalg.yield %y : f32
+  } -> tensor<f32>
+  return %l, %n : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// A gather along another dimension than the first of a matrix.
+weir.variable @w <normal, 1.0> : tensor<1x4xf32>
+func.func @f(%i: tensor<1xi32>, %n: tensor<f32>) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.model} {
+  %w = weir.read @w : tensor<1x4xf32>
+  // expected-error @+1 {{can be differentiated only if it gathers rows of a matrix: gather_dims([0])}}
+  %g = tensor.gather %w[%i] gather_dims([1]) : (tensor<1x4xf32>, tensor<1xi32>) -> tensor<1xf32>
+  %l = tensor.collapse_shape %g [] : tensor<1xf32> into tensor<f32>
+  return %l, %n : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+// A slice whose place is known only when the model runs.
+weir.variable @w <normal, 1.0> : tensor<4xf32>
+func.func @f(%i: index, %n: tensor<f32>) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.model} {
+  %w = weir.read @w : tensor<4xf32>
+  // expected-error @+1 {{can be differentiated only if its offsets, sizes and strides are constants}}
+  %l = tensor.extract_slice %w[%i] [1] [1] : tensor<4xf32> to tensor<f32>
+  return %l, %n : tensor<f32>, tensor<f32>
+}
