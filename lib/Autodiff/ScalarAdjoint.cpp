@@ -8,6 +8,7 @@
 #include "weir/Autodiff/ScalarAdjoint.h"
 #include "weir/Autodiff/DifferentiableOpInterface.h"
 
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Matchers.h"
 
 using namespace mlir;
@@ -42,11 +43,13 @@ LogicalResult ScalarAdjointBuilder::propagate() {
     if (!adjoint)
       continue;
     auto rule = dyn_cast<DifferentiableScalarOpInterface>(op);
+    // Not at the op: it is a copy whose operands mean nothing to the user.
     if (!rule)
-      return op->emitOpError(
-          "has no derivative rule; give it one by attaching "
-          "DifferentiableScalarOpInterface, or put 'weir.stop_gradient' on the "
-          "op around it if no gradient shall flow");
+      return emitError(op->getLoc())
+             << "'" << op->getName()
+             << "' op has no derivative rule; give it one by attaching "
+                "DifferentiableScalarOpInterface, or put 'weir.stop_gradient' "
+                "on the op around it if no gradient shall flow";
     loc = op->getLoc();
     rule.buildScalarAdjoint(*this, adjoint);
   }

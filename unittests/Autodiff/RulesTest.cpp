@@ -274,6 +274,23 @@ static const RuleCase ruleCases[] = {
       %r = arith.mulf %x, %y : f64
       linalg.yield %r : f64
     } -> tensor<3xf64>)"},
+    {"generic_scalar_operand",
+     {{"a", "tensor<3xf64>"}},
+     {},
+     "tensor<3xf64>",
+     R"(
+    %e = tensor.empty() : tensor<3xf64>
+    %out = linalg.generic {
+        indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> ()>,
+                         affine_map<(i) -> (i)>],
+        iterator_types = ["parallel"]}
+        ins(%a, %zero : tensor<3xf64>, f64) outs(%e : tensor<3xf64>) {
+    ^bb0(%x: f64, %y: f64, %init: f64):
+      %s = arith.addf %x, %y : f64
+      %p = arith.mulf %x, %s : f64
+      %r = arith.addf %p, %zero : f64
+      linalg.yield %r : f64
+    } -> tensor<3xf64>)"},
     {"generic_mask_by_index",
      {{"a", "tensor<4x4xf64>"}},
      {},
