@@ -509,14 +509,14 @@ private:
     Type element = getElementTypeOrSelf(op->getResult(0).getType());
     bool isInteger = element.isInteger();
     auto add = [&](Scalar x, Scalar y) {
-      return isInteger ? x + y
-                       : onFloats(element, x, y,
-                                  [](auto p, auto q) { return p + q; });
+      return isInteger ? x + y : onFloats(element, x, y, [](auto p, auto q) {
+        return p + q;
+      });
     };
     auto multiply = [&](Scalar x, Scalar y) {
-      return isInteger ? x * y
-                       : onFloats(element, x, y,
-                                  [](auto p, auto q) { return p * q; });
+      return isInteger ? x * y : onFloats(element, x, y, [](auto p, auto q) {
+        return p * q;
+      });
     };
     forEachPosition(op.getStaticLoopRanges(), [&](ArrayRef<int64_t> position) {
       Scalar &slot = at(sum, maps[2].compose(position));

@@ -24,6 +24,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
@@ -331,6 +332,41 @@ static void assignDestinations(func::FuncOp function) {
   }
 }
 
+/// The argument or allocation that a memref is a view of.
+static Value getRoot(Value memref) {
+  while (auto view = memref.getDefiningOp<ViewLikeOpInterface>())
+    memref = view.getViewSource();
+  return memref;
+}
+
+/// The copies to outputs at the end of a body happen at once, as it were: an
+/// update may yield the old variable as a state. Where an output that is
+/// overwritten is also copied from, it is saved first.
+static void separateCopies(func::FuncOp function) {
+  SmallVector<memref::CopyOp> copies;
+  for (auto copy : function.getBody().getOps<memref::CopyOp>())
+    if (isa<BlockArgument>(getRoot(copy.getTarget())) &&
+        copy.getSource() != copy.getTarget())
+      copies.push_back(copy);
+  if (copies.empty())
+    return;
+  OpBuilder builder(copies.front());
+  for (memref::CopyOp copy : copies) {
+    Value root = getRoot(copy.getSource());
+    if (!isa<BlockArgument>(root) ||
+        llvm::none_of(copies, [&](memref::CopyOp other) {
+          return getRoot(other.getTarget()) == root;
+        }))
+      continue;
+    auto type = cast<MemRefType>(copy.getSource().getType());
+    Value saved = memref::AllocOp::create(
+        builder, copy.getLoc(),
+        MemRefType::get(type.getShape(), type.getElementType()));
+    memref::CopyOp::create(builder, copy.getLoc(), copy.getSource(), saved);
+    copy.getSourceMutable().set(saved);
+  }
+}
+
 LogicalResult weir::bufferizeBody(func::FuncOp function) {
   separateDestinations(function);
   assignDestinations(function);
@@ -343,6 +379,7 @@ LogicalResult weir::bufferizeBody(func::FuncOp function) {
   BufferizationState state;
   if (failed(runOneShotBufferize(function, options, state)))
     return failure();
+  separateCopies(function);
   // Fills that are left are loops like all others.
   SmallVector<linalg::FillOp> fills;
   function.walk([&](linalg::FillOp fill) { fills.push_back(fill); });

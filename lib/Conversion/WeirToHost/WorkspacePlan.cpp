@@ -9,6 +9,7 @@
 
 #include "weir/Dialect/IR/WeirDialect.h"
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 
@@ -33,12 +34,74 @@ static void addUses(Value value, Block *body,
                     const DenseMap<Operation *, int64_t> &numbers,
                     Temporary &temporary) {
   for (Operation *user : value.getUsers()) {
+    if (isa<ViewLikeOpInterface>(user)) {
+      for (Value view : user->getResults())
+        addUses(view, body, numbers, temporary);
+      continue;
+    }
     int64_t number = numbers.lookup(body->findAncestorOpInBlock(*user));
     temporary.first = std::min(temporary.first, number);
     temporary.last = std::max(temporary.last, number);
-    if (isa<ViewLikeOpInterface>(user))
-      for (Value view : user->getResults())
-        addUses(view, body, numbers, temporary);
+  }
+}
+
+/// Whether the generic op visits every element of both buffers once and at the
+/// same time, so that one may be written over the other.
+static bool canShare(OpOperand &input, OpOperand &output) {
+  auto op = cast<linalg::GenericOp>(input.getOwner());
+  AffineMap map = op.getMatchingIndexingMap(&input);
+  if (input.get().getType() != output.get().getType() ||
+      map != op.getMatchingIndexingMap(&output) || !map.isPermutation())
+    return false;
+  // Read nowhere else, neither as another operand nor by a load in the body.
+  return llvm::count(op->getOperands(), input.get()) == 1 &&
+         llvm::all_of(input.get().getUsers(), [&](Operation *user) {
+           return user == op || user->getBlock() == op->getBlock();
+         });
+}
+
+/// Lets an elementwise op write over a temporary that it is the last to read: the
+/// temporary is made in the op's output from the start.
+static void shareInPlace(Block &body,
+                         const DenseMap<Operation *, int64_t> &numbers) {
+  auto getRange = [&](Value buffer) {
+    Temporary range{{}, 0, std::numeric_limits<int64_t>::max(), -1};
+    addUses(buffer, &body, numbers, range);
+    return range;
+  };
+  // From the back, so that a chain ends up in its last buffer.
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body))) {
+    auto generic = dyn_cast<linalg::GenericOp>(op);
+    if (!generic)
+      continue;
+    int64_t here = numbers.lookup(generic);
+    for (OpOperand &output : generic.getDpsInitsMutable()) {
+      // What the output holds before must not be needed.
+      Value root = output.get();
+      while (isa_and_nonnull<memref::ExpandShapeOp, memref::CollapseShapeOp>(
+          root.getDefiningOp()))
+        root = root.getDefiningOp()->getOperand(0);
+      if (generic.payloadUsesValueFromOperand(&output) ||
+          getRange(root).first != here)
+        continue;
+      for (OpOperand *input : generic.getDpsInputOperands()) {
+        auto alloc = input->get().getDefiningOp<memref::AllocOp>();
+        if (!alloc || !canShare(*input, output) ||
+            getRange(alloc).last != here)
+          continue;
+        // The output must be there when the temporary is.
+        Value buffer = output.get();
+        if (Operation *definition = buffer.getDefiningOp()) {
+          if (isa<memref::AllocOp>(definition))
+            definition->moveBefore(alloc);
+          else if (!definition->isBeforeInBlock(alloc))
+            continue;
+        }
+        alloc.getResult().replaceAllUsesWith(buffer);
+        alloc.erase();
+        break;
+      }
+    }
   }
 }
 
@@ -47,6 +110,7 @@ int64_t weir::planWorkspace(func::FuncOp function) {
   DenseMap<Operation *, int64_t> numbers;
   for (auto [number, op] : llvm::enumerate(body))
     numbers[&op] = number;
+  shareInPlace(body, numbers);
   SmallVector<Temporary> temporaries;
   function.walk([&](memref::AllocOp alloc) {
     MemRefType type = alloc.getType();
