@@ -226,8 +226,7 @@ LogicalResult weir::generalizeBody(func::FuncOp function) {
 // Destinations
 //===----------------------------------------------------------------------===//
 
-/// The scalar constant that fills the tensor `value`, or null.
-static TypedAttr getFillConstant(Value value) {
+TypedAttr weir::getFillConstant(Value value) {
   Attribute attribute;
   if (auto fill = value.getDefiningOp<linalg::FillOp>())
     value = fill.value();
@@ -300,12 +299,44 @@ static void separateDestinations(func::FuncOp function) {
   }
 }
 
+/// The tensor in `memref`. Where the body has the tensor of the buffer that it
+/// is a reshape of, it is a reshape of that: no two tensors may hide that they
+/// share a buffer.
+static Value getTensor(Value memref, DenseMap<Value, Value> &tensors) {
+  if (Value tensor = tensors.lookup(memref))
+    return tensor;
+  auto type = cast<MemRefType>(memref.getType());
+  auto tensorType =
+      RankedTensorType::get(type.getShape(), type.getElementType());
+  OpBuilder builder(memref.getContext());
+  builder.setInsertionPointAfterValue(memref);
+  Value tensor, source;
+  Operation *view = memref.getDefiningOp();
+  if (isa_and_nonnull<memref::CollapseShapeOp, memref::ExpandShapeOp>(view)) {
+    source = tensors.lookup(view->getOperand(0));
+    if (!source && view->getOperand(0).getDefiningOp())
+      source = getTensor(view->getOperand(0), tensors);
+  }
+  if (!source)
+    tensor = ToTensorOp::create(builder, memref.getLoc(), tensorType, memref,
+                                /*restrict=*/true, /*writable=*/true);
+  else if (auto collapse = dyn_cast<memref::CollapseShapeOp>(view))
+    tensor = tensor::CollapseShapeOp::create(
+        builder, memref.getLoc(), tensorType, source,
+        collapse.getReassociationIndices());
+  else
+    tensor = tensor::ExpandShapeOp::create(
+        builder, memref.getLoc(), tensorType, source,
+        cast<memref::ExpandShapeOp>(view).getReassociationIndices());
+  tensors[memref] = tensor;
+  return tensor;
+}
+
 /// Makes every op that produces an output write it to its buffer.
 static void assignDestinations(func::FuncOp function) {
   DenseMap<Value, Value> tensors;
   for (ToTensorOp op : function.getBody().getOps<ToTensorOp>())
     tensors[op.getBuffer()] = op.getResult();
-  OpBuilder builder(function.getContext());
   for (auto store : llvm::make_early_inc_range(
            function.getBody().getOps<MaterializeInDestinationOp>())) {
     auto result = dyn_cast<OpResult>(store.getSource());
@@ -318,17 +349,7 @@ static void assignDestinations(func::FuncOp function) {
     // A fill takes its destination from below.
     if (!init->get().getDefiningOp<tensor::EmptyOp>())
       continue;
-    Value &tensor = tensors[store.getDest()];
-    if (!tensor) {
-      if (Operation *view = store.getDest().getDefiningOp())
-        builder.setInsertionPointAfter(view);
-      else
-        builder.setInsertionPointToStart(&function.getBody().front());
-      tensor = ToTensorOp::create(builder, store.getLoc(), result.getType(),
-                                  store.getDest(),
-                                  /*restrict=*/true, /*writable=*/true);
-    }
-    init->set(tensor);
+    init->set(getTensor(store.getDest(), tensors));
   }
 }
 
@@ -339,18 +360,22 @@ static Value getRoot(Value memref) {
   return memref;
 }
 
-/// The copies to outputs at the end of a body happen at once, as it were: an
-/// update may yield the old variable as a state. Where an output that is
-/// overwritten is also copied from, it is saved first.
-static void separateCopies(func::FuncOp function) {
+/// The last `count` copies of a body, which store its outputs, happen at once,
+/// as it were: an update may yield the old variable as a state. Where an output
+/// that is overwritten is also copied from, it is saved first.
+static void separateCopies(func::FuncOp function, int64_t count) {
   SmallVector<memref::CopyOp> copies;
-  for (auto copy : function.getBody().getOps<memref::CopyOp>())
-    if (isa<BlockArgument>(getRoot(copy.getTarget())) &&
-        copy.getSource() != copy.getTarget())
+  for (Operation &op :
+       llvm::drop_begin(llvm::reverse(function.getBody().front()))) {
+    auto copy = dyn_cast<memref::CopyOp>(op);
+    if (!copy || count-- == 0)
+      break;
+    if (copy.getSource() != copy.getTarget())
       copies.push_back(copy);
+  }
   if (copies.empty())
     return;
-  OpBuilder builder(copies.front());
+  OpBuilder builder(copies.back());
   for (memref::CopyOp copy : copies) {
     Value root = getRoot(copy.getSource());
     if (!isa<BlockArgument>(root) ||
@@ -377,9 +402,15 @@ LogicalResult weir::bufferizeBody(func::FuncOp function) {
   OneShotBufferizationOptions options;
   options.bufferAlignment = bufferAlignment;
   BufferizationState state;
+  // The outputs are stored last, one after another.
+  auto stores = llvm::drop_begin(llvm::reverse(function.getBody().front()));
+  auto firstOther = llvm::find_if(stores, [](Operation &op) {
+    return !isa<MaterializeInDestinationOp>(op);
+  });
+  int64_t numStores = std::distance(stores.begin(), firstOther);
   if (failed(runOneShotBufferize(function, options, state)))
     return failure();
-  separateCopies(function);
+  separateCopies(function, numStores);
   // Fills that are left are loops like all others.
   SmallVector<linalg::FillOp> fills;
   function.walk([&](linalg::FillOp fill) { fills.push_back(fill); });

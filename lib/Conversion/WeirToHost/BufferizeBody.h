@@ -10,7 +10,7 @@
 #define WEIR_LIB_CONVERSION_WEIRTOHOST_BUFFERIZEBODY_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/PatternMatch.h"
+#include "mlir/IR/BuiltinAttributeInterfaces.h"
 
 namespace weir {
 
@@ -26,6 +26,9 @@ void registerBodyBufferization(mlir::DialectRegistry &registry);
 /// Turns every structured op that is no product of the library, every op that
 /// computes elementwise and every gather into a `linalg.generic`.
 mlir::LogicalResult generalizeBody(mlir::func::FuncOp function);
+
+/// The scalar constant that every element of the tensor `value` is, or null.
+mlir::TypedAttr getFillConstant(mlir::Value value);
 
 /// Bufferizes a body function. Afterwards it holds linalg ops on memrefs,
 /// views, copies, loads, stores and loops; results are computed in their

@@ -7,20 +7,24 @@
 //
 // What is worth fusing, for an elementwise producer P that a consumer C reads:
 //
-//   - C is the only reader: fused, unless C would compute P's elements many times
+//   - C is the only reader: fused, unless C would compute P's elements many
+//   times
 //     over (a vector that is broadcast along outer dims) and that is not cheap.
 //     A value per row costs nothing: loops compute it once per row.
-//   - there are other readers, all of which could fuse P, and P is cheap: computed
+//   - there are other readers, all of which could fuse P, and P is cheap:
+//   computed
 //     again in each, and never stored.
 //   - there are other readers, all after C, and C visits the elements of P once
 //     each: one loop computes both, and stores P's result for the others.
 //
-// None of this changes a bit: bodies are joined, not simplified, and the order of
-// reductions is an attribute of the op.
+// None of this changes a bit: bodies are joined, not simplified, and the order
+// of reductions is an attribute of the op.
 //
 //===----------------------------------------------------------------------===//
 
 #include "ElementwiseFusion.h"
+
+#include "BufferizeBody.h"
 
 #include "weir/Dialect/IR/WeirDialect.h"
 
@@ -30,6 +34,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/IR/PatternMatch.h"
+#include "llvm/ADT/SmallBitVector.h"
 
 using namespace mlir;
 using namespace weir;
@@ -125,15 +130,14 @@ Fusion ElementwiseFuser::choose(OpOperand &operand) {
   if (countOps(producer) + countOps(consumer) > maxBodyOps ||
       producer->getNumOperands() + consumer->getNumOperands() > maxOperands + 4)
     return Fusion::None;
-  // A consumer that reads the producer in two ways would have to be fused with it
-  // twice.
+  // A consumer that reads the producer in two ways would have to be fused with
+  // it twice.
   if (llvm::count_if(consumer->getOperands(), [&](Value value) {
         return value.getDefiningOp() == producer;
       }) > 1)
     return Fusion::None;
-  bool isOnlyReader =
-      llvm::all_of(producer->getUsers(),
-                   [&](Operation *user) { return user == consumer; });
+  bool isOnlyReader = llvm::all_of(
+      producer->getUsers(), [&](Operation *user) { return user == consumer; });
   bool once = isComputedOnce(operand);
   if (isOnlyReader)
     return once || isCheap(producer) ? Fusion::Move : Fusion::None;
@@ -186,19 +190,30 @@ linalg::GenericOp ElementwiseFuser::fuse(OpOperand &operand, Fusion kind) {
       [&](affine::AffineApplyOp index) { indices.push_back(index); });
   for (affine::AffineApplyOp index : indices) {
     rewriter.setInsertionPoint(index);
-    std::optional<SmallVector<Value, 8>> values =
-        affine::expandAffineMap(rewriter, index.getLoc(), index.getAffineMap(),
-                                index.getMapOperands());
+    std::optional<SmallVector<Value, 8>> values = affine::expandAffineMap(
+        rewriter, index.getLoc(), index.getAffineMap(), index.getMapOperands());
     rewriter.replaceOp(index, *values);
   }
   return simplifyInputs(cast<linalg::GenericOp>(fused->fusedOp));
 }
 
-/// Drops inputs that are not read or that are there twice.
+/// Whether the operands that are not dropped say how far every loop goes.
+static bool coversLoops(linalg::GenericOp op, const llvm::BitVector &dropped) {
+  llvm::SmallBitVector covered(op.getNumLoops());
+  for (OpOperand &operand : op->getOpOperands())
+    if (!dropped.test(operand.getOperandNumber()))
+      for (AffineExpr expr : op.getMatchingIndexingMap(&operand).getResults())
+        if (auto dim = dyn_cast<AffineDimExpr>(expr))
+          covered.set(dim.getPosition());
+  return covered.all();
+}
+
+/// Drops inputs that are there twice, and moves constants into the body.
 linalg::GenericOp ElementwiseFuser::simplifyInputs(linalg::GenericOp op) {
   SmallVector<Value> inputs;
   SmallVector<AffineMap> maps;
   llvm::BitVector dropped(op.getBody()->getNumArguments());
+  rewriter.setInsertionPointToStart(op.getBody());
   for (OpOperand *input : op.getDpsInputOperands()) {
     AffineMap map = op.getMatchingIndexingMap(input);
     BlockArgument argument = op.getMatchingBlockArgument(input);
@@ -214,6 +229,16 @@ linalg::GenericOp ElementwiseFuser::simplifyInputs(linalg::GenericOp op) {
     }
     if (dropped.test(number))
       continue;
+    if (TypedAttr constant = getFillConstant(input->get())) {
+      dropped.set(number);
+      if (coversLoops(op, dropped)) {
+        Value value =
+            arith::ConstantOp::create(rewriter, op.getLoc(), constant);
+        argument.replaceAllUsesWith(value);
+        continue;
+      }
+      dropped.reset(number);
+    }
     inputs.push_back(input->get());
     maps.push_back(map);
   }

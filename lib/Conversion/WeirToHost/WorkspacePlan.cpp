@@ -45,6 +45,14 @@ static void addUses(Value value, Block *body,
   }
 }
 
+/// What a memref is a reshape of.
+static Value getRoot(Value memref) {
+  while (isa_and_nonnull<memref::ExpandShapeOp, memref::CollapseShapeOp>(
+      memref.getDefiningOp()))
+    memref = memref.getDefiningOp()->getOperand(0);
+  return memref;
+}
+
 /// Whether the generic op visits every element of both buffers once and at the
 /// same time, so that one may be written over the other.
 static bool canShare(OpOperand &input, OpOperand &output) {
@@ -60,8 +68,8 @@ static bool canShare(OpOperand &input, OpOperand &output) {
          });
 }
 
-/// Lets an elementwise op write over a temporary that it is the last to read: the
-/// temporary is made in the op's output from the start.
+/// Lets an elementwise op write over a temporary that it is the last to read:
+/// the temporary is made in the op's output from the start.
 static void shareInPlace(Block &body,
                          const DenseMap<Operation *, int64_t> &numbers) {
   auto getRange = [&](Value buffer) {
@@ -76,18 +84,21 @@ static void shareInPlace(Block &body,
       continue;
     int64_t here = numbers.lookup(generic);
     for (OpOperand &output : generic.getDpsInitsMutable()) {
-      // What the output holds before must not be needed.
-      Value root = output.get();
-      while (isa_and_nonnull<memref::ExpandShapeOp, memref::CollapseShapeOp>(
-          root.getDefiningOp()))
-        root = root.getDefiningOp()->getOperand(0);
+      // What the output holds before must not be needed, here or earlier.
+      Value root = getRoot(output.get());
       if (generic.payloadUsesValueFromOperand(&output) ||
-          getRange(root).first != here)
+          getRange(root).first != here ||
+          llvm::any_of(generic.getDpsInputOperands(),
+                       [&](OpOperand *input) {
+                         return getRoot(input->get()) == root;
+                       }) ||
+          llvm::any_of(root.getUsers(), [&](Operation *user) {
+            return user->getBlock() != &body;
+          }))
         continue;
       for (OpOperand *input : generic.getDpsInputOperands()) {
         auto alloc = input->get().getDefiningOp<memref::AllocOp>();
-        if (!alloc || !canShare(*input, output) ||
-            getRange(alloc).last != here)
+        if (!alloc || !canShare(*input, output) || getRange(alloc).last != here)
           continue;
         // The output must be there when the temporary is.
         Value buffer = output.get();
