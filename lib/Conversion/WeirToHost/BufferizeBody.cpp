@@ -411,14 +411,17 @@ LogicalResult weir::bufferizeBody(func::FuncOp function) {
   if (failed(runOneShotBufferize(function, options, state)))
     return failure();
   separateCopies(function, numStores);
-  // Fills that are left are loops like all others.
-  SmallVector<linalg::FillOp> fills;
-  function.walk([&](linalg::FillOp fill) { fills.push_back(fill); });
+  // Fills, and what else bufferization made, are loops like all others.
+  SmallVector<linalg::LinalgOp> named;
+  function.walk([&](linalg::LinalgOp op) {
+    if (!isa<linalg::GenericOp, linalg::ContractOp>(op.getOperation()))
+      named.push_back(op);
+  });
   IRRewriter rewriter(function.getContext());
-  for (linalg::FillOp fill : fills) {
-    rewriter.setInsertionPoint(fill);
-    if (failed(linalg::generalizeNamedOp(rewriter, fill)))
-      return failure();
+  for (linalg::LinalgOp op : named) {
+    rewriter.setInsertionPoint(op);
+    if (failed(linalg::generalizeNamedOp(rewriter, op)))
+      return op->emitOpError("cannot be compiled for the host");
   }
   return success();
 }

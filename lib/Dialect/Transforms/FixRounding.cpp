@@ -150,7 +150,7 @@ void FixRounding::fixReduction(linalg::GenericOp op) {
 void FixRounding::runOnOperation() {
   if (lanes < 1 || !llvm::isPowerOf2_64(lanes)) {
     getOperation().emitError("the number of lanes must be a power of two, got ")
-        << lanes;
+        << int64_t(lanes);
     return signalPassFailure();
   }
   for (Operation &op : *getOperation().getBody()) {
