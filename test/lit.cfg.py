@@ -38,6 +38,7 @@ config.substitutions.append(
     ("%text", "'" + os.path.join(config.weir_src_root, "LICENSE") + "'")
 )
 config.substitutions.append(("%mlir_include", f"'{config.mlir_include_dir}'"))
+config.substitutions.append(("%clang", f"'{config.llvm_tools_dir}/clang'"))
 config.substitutions.append(("%weir_bin", f"'{tools_dir}'"))
 config.substitutions.append(("%weir_src_root", f"'{config.weir_src_root}'"))
 
