@@ -48,6 +48,10 @@ CompiledPasses::~CompiledPasses() = default;
 
 ModuleOp CompiledPasses::getModule() { return *parts->module; }
 
+const weir_module &CompiledPasses::getProgram() {
+  return parts->jit->getModule();
+}
+
 CompiledPasses::CompiledPasses(const std::string &text)
     : parts(std::make_unique<Parts>()) {
   MLIRContext &context = parts->context;
@@ -77,7 +81,7 @@ CompiledPasses::CompiledPasses(const std::string &text)
       names.push_back(name);
   }
   std::vector<StringRef> order(names.begin(), names.end());
-  char table[8] = {};
+  const char table[] = {'t', 'a', 'b', 'l', 'e'};
   auto jit = HostJit::create({getKernelsModule(*parts->module), table, order},
                              &countProducts);
   require(bool(jit), "cannot compile");

@@ -36,6 +36,8 @@ public:
   size_t size() const { return passes.size(); }
   weir::StagePassOpInterface getPass(size_t index) { return passes[index]; }
   mlir::ModuleOp getModule();
+  /// What the runtime would get.
+  const weir_module &getProgram();
 
   /// Random contents for the buffers of a pass; what is only written has NaNs.
   std::vector<Bytes> makeBuffers(size_t index, Filling filling);

@@ -160,5 +160,10 @@ void FixRounding::runOnOperation() {
     if (failed(generalize(&op)) || failed(expandMath(&op)))
       return signalPassFailure();
     op.walk([&](linalg::GenericOp generic) { fixReduction(generic); });
+    op.walk([&](arith::ArithFastMathInterface inner) {
+      inner->setAttr(inner.getFastMathAttrName(),
+                     arith::FastMathFlagsAttr::get(&getContext(),
+                                                   arith::FastMathFlags::none));
+    });
   }
 }

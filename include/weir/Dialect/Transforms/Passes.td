@@ -50,6 +50,7 @@ def WeirFixRounding : Pass<"weir-fix-rounding", "::mlir::ModuleOp"> {
     - Scalar `math` functions on f32 become their polynomials (`exp`, `expm1`,
       `log`, `log1p`, `log2`, `tanh`, `erf`), so every vector width gives the
       same bits. Other functions and types call libm.
+    - Fast-math flags, which would leave rounding to the compiler, are dropped.
     - Matrix products (`linalg.contract`) keep the order of the product library,
       which depends on the shape and the number of threads only.
 
