@@ -8,7 +8,9 @@
 // Two rounds of dynamic programming over the cut positions. The first finds the
 // smallest time T that the slowest stage can have; the second, among the cuts
 // whose stages take at most T plus a tolerance, the one that sends the fewest
-// bytes, and among those the most even one.
+// bytes, and among those the most even one. Where a device holds several stages
+// it is the device's time that counts, which no such recurrence sees; there the
+// cuts are improved by moving them, one or two at a time.
 //
 //===----------------------------------------------------------------------===//
 
@@ -73,6 +75,8 @@ struct Partition : weir::impl::WeirPartitionBase<Partition> {
   FailureOr<SmallVector<int64_t>> chooseCuts(func::FuncOp joint,
                                              const Chain &chain,
                                              ArrayRef<int> deviceOfStage);
+  void improveCuts(const Chain &chain, ArrayRef<int> deviceOfStage,
+                   MutableArrayRef<int64_t> cuts);
   FailureOr<SmallVector<int64_t>> givenCuts(func::FuncOp joint,
                                             const Chain &chain);
   /// Bytes that the ops [begin, end) need on a device: parameters, gradients,
@@ -243,7 +247,112 @@ Partition::chooseCuts(func::FuncOp joint, const Chain &chain,
   SmallVector<int64_t> cuts(k + 1, n);
   for (int64_t j = k, i = n; j > 0; --j)
     cuts[j - 1] = i = best[j][i].cut;
+  if (k > *llvm::max_element(deviceOfStage) + 1)
+    improveCuts(chain, deviceOfStage, cuts);
   return cuts;
+}
+
+namespace {
+
+/// How good a cut is, device by device.
+struct CutCost {
+  double slowest = 0.0; ///< seconds of the slowest device
+  double squares = 0.0; ///< sum of the squares of the devices' seconds
+  int64_t bytes = 0;    ///< sent per microbatch
+  bool fits = true;     ///< the memory limit, if there is one
+};
+
+} // namespace
+
+void Partition::improveCuts(const Chain &chain, ArrayRef<int> deviceOfStage,
+                            MutableArrayRef<int64_t> cuts) {
+  // Moves of two cuts at once go this far; of one, anywhere.
+  constexpr int64_t reach = 6;
+  int64_t numDevices = *llvm::max_element(deviceOfStage) + 1;
+  SmallVector<double> seconds(numDevices);
+  auto getCost = [&]() {
+    CutCost cost;
+    seconds.assign(numDevices, 0.0);
+    for (int64_t s = 0; s < stages; ++s) {
+      seconds[deviceOfStage[s]] += chain.seconds(cuts[s], cuts[s + 1]);
+      if (s > 0 && deviceOfStage[s] != deviceOfStage[s - 1])
+        cost.bytes += chain.crossingBytes[cuts[s]];
+    }
+    for (double time : seconds) {
+      cost.slowest = std::max(cost.slowest, time);
+      cost.squares += time * time;
+    }
+    if (memoryLimit != 0) {
+      SmallVector<int64_t> bytes(numDevices, 0);
+      for (int64_t s = 0; s < stages; ++s)
+        bytes[deviceOfStage[s]] += stageBytes(chain, cuts[s], cuts[s + 1]);
+      cost.fits = *llvm::max_element(bytes) <= memoryLimit;
+    }
+    return cost;
+  };
+  auto ascends = [&](int64_t cut) {
+    return cuts[cut - 1] < cuts[cut] && cuts[cut] < cuts[cut + 1];
+  };
+  // Takes the best of all moves until none is better.
+  auto descend = [&](function_ref<bool(const CutCost &, const CutCost &)> better) {
+    CutCost current = getCost();
+    for (bool moved = true; moved;) {
+      moved = false;
+      SmallVector<int64_t> best;
+      auto consider = [&]() {
+        CutCost cost = getCost();
+        if (!better(cost, current))
+          return;
+        current = cost;
+        best.assign(cuts.begin(), cuts.end());
+      };
+      for (int64_t cut = 1; cut < stages; ++cut) {
+        int64_t old = cuts[cut];
+        for (int64_t to = cuts[cut - 1] + 1; to < cuts[cut + 1]; ++to) {
+          cuts[cut] = to;
+          consider();
+        }
+        cuts[cut] = old;
+      }
+      for (int64_t a = 1; a < stages; ++a)
+        for (int64_t b = a + 1; b < stages; ++b) {
+          int64_t oldA = cuts[a], oldB = cuts[b];
+          for (int64_t i = -reach; i <= reach; ++i)
+            for (int64_t j = -reach; j <= reach; ++j) {
+              cuts[a] = oldA + i;
+              cuts[b] = oldB + j;
+              if (ascends(a) && ascends(b))
+                consider();
+            }
+          cuts[a] = oldA;
+          cuts[b] = oldB;
+        }
+      if (!best.empty()) {
+        llvm::copy(best, cuts.begin());
+        moved = true;
+      }
+    }
+  };
+  // The fastest cut first: it says what is fast enough. Then the fewest bytes,
+  // both from there and from the cut that was given, since moves alone do not
+  // always lead from one to the other.
+  SmallVector<int64_t> given(cuts.begin(), cuts.end());
+  descend([](const CutCost &a, const CutCost &b) {
+    return std::tuple(!a.fits, a.slowest, a.squares) <
+           std::tuple(!b.fits, b.slowest, b.squares);
+  });
+  double cap = getCost().slowest * (1.0 + timeTolerance);
+  auto sendsLess = [&](const CutCost &a, const CutCost &b) {
+    return std::tuple(!a.fits, a.slowest > cap, a.bytes, a.squares) <
+           std::tuple(!b.fits, b.slowest > cap, b.bytes, b.squares);
+  };
+  descend(sendsLess);
+  SmallVector<int64_t> fromFastest(cuts.begin(), cuts.end());
+  CutCost cost = getCost();
+  llvm::copy(given, cuts.begin());
+  descend(sendsLess);
+  if (sendsLess(cost, getCost()))
+    llvm::copy(fromFastest, cuts.begin());
 }
 
 FailureOr<SmallVector<int64_t>> Partition::givenCuts(func::FuncOp joint,
@@ -349,10 +458,10 @@ LogicalResult Partition::partition(func::FuncOp joint) {
     return failure();
   colour(joint, chain, *positions);
 
-  double slowest = 0.0;
+  SmallVector<double> deviceSeconds(numDevices, 0.0);
   for (int64_t s = 0; s < stages; ++s) {
     double seconds = chain.seconds((*positions)[s], (*positions)[s + 1]);
-    slowest = std::max(slowest, seconds);
+    deviceSeconds[deviceOfStage[s]] += seconds;
     remark::analysis(
         joint.getLoc(),
         remark::RemarkOpts::name("stage").category("weir-partition"))
@@ -360,11 +469,12 @@ LogicalResult Partition::partition(func::FuncOp joint) {
         << std::to_string(*getInteger(chain.ops[(*positions)[s]], attr::op))
         << ", estimated seconds " << std::to_string(seconds);
   }
-  double mean = chain.secondsBefore.back() / stages;
+  double slowest = *llvm::max_element(deviceSeconds);
+  double mean = chain.secondsBefore.back() / numDevices;
   remark::passed(joint.getLoc(),
                  remark::RemarkOpts::name("cut").category("weir-partition"))
       << "cut into " << std::to_string(int64_t(stages))
-      << " stages; the slowest takes " << std::to_string(slowest / mean)
+      << " stages; the slowest device takes " << std::to_string(slowest / mean)
       << " of the mean";
   return success();
 }
