@@ -9,14 +9,19 @@
 
 #include "weir/InitAll.h"
 #include "weir/Target/HostTarget.h"
+#include "weir/Target/OutputFile.h"
 
+#include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/FileUtilities.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/PrettyStackTrace.h"
 #include "llvm/Support/SourceMgr.h"
-#include "llvm/Support/ToolOutputFile.h"
 #include "llvm/Support/WithColor.h"
 
 namespace cl = llvm::cl;
@@ -28,47 +33,60 @@ cl::OptionCategory &weir::getToolCategory() {
   return category;
 }
 
+//===----------------------------------------------------------------------===//
+// Options
+//===----------------------------------------------------------------------===//
+
 namespace {
+// Numbers are kept as given: llvm::cl would blame a "long argument" for a
+// mistake.
 struct Options {
   cl::opt<std::string> input{cl::Positional, cl::desc("<model.mlir>"),
-                             cl::Required, cl::cat(getToolCategory())};
-  cl::opt<int64_t> devices{"devices", cl::desc("Number of devices"),
-                           cl::init(1), cl::cat(getToolCategory())};
-  cl::opt<int64_t> microbatches{
+                             cl::cat(getToolCategory())};
+  // Takes what is too much, so that the error can name it.
+  cl::list<std::string> surplus{cl::Positional};
+  cl::opt<std::string> devices{"devices",
+                               cl::desc("Number of devices (default: 1)"),
+                               cl::value_desc("N"), cl::cat(getToolCategory())};
+  cl::opt<std::string> microbatches{
       "microbatches", cl::desc("Microbatches per step (default: 2 per device)"),
-      cl::init(0), cl::cat(getToolCategory())};
+      cl::value_desc("N"), cl::cat(getToolCategory())};
   cl::opt<std::string> schedule{
       "schedule", cl::desc("gpipe, 1f1b, zb-h1 or v-half (default: 1f1b)"),
-      cl::init("1f1b"), cl::cat(getToolCategory())};
-  cl::opt<int64_t> stages{
+      cl::value_desc("NAME"), cl::init("1f1b"), cl::cat(getToolCategory())};
+  cl::opt<std::string> stages{
       "stages",
       cl::desc("Number of stages, a multiple of the devices (default: what the "
                "schedule wants)"),
-      cl::init(0), cl::cat(getToolCategory())};
-  cl::list<int64_t> cuts{
+      cl::value_desc("N"), cl::cat(getToolCategory())};
+  cl::opt<std::string> cuts{
       "cuts",
       cl::desc("Cut before the ops of these numbers (weir.op in --emit=joint) "
                "instead of where it balances best"),
-      cl::CommaSeparated, cl::cat(getToolCategory())};
-  cl::opt<int64_t> memoryLimit{
+      cl::value_desc("N,..."), cl::cat(getToolCategory())};
+  cl::opt<std::string> memoryLimit{
       "memory-limit", cl::desc("Bytes per device (default: no limit)"),
-      cl::init(0), cl::cat(getToolCategory())};
-  cl::opt<std::string> optimizer{"optimizer",
-                                 cl::desc("adamw or sgd (default: adamw)"),
-                                 cl::init("adamw"), cl::cat(getToolCategory())};
-  cl::opt<double> weightDecay{"weight-decay",
-                              cl::desc("Weight decay (default: 0.1)"),
-                              cl::init(0.1), cl::cat(getToolCategory())};
-  cl::opt<double> momentum{"momentum", cl::desc("Momentum of sgd (default: 0.9)"),
-                           cl::init(0.9), cl::cat(getToolCategory())};
-  cl::opt<double> beta1{"beta1", cl::desc("beta1 of adamw (default: 0.9)"),
-                        cl::init(0.9), cl::cat(getToolCategory())};
-  cl::opt<double> beta2{"beta2", cl::desc("beta2 of adamw (default: 0.95)"),
-                        cl::init(0.95), cl::cat(getToolCategory())};
+      cl::value_desc("BYTES"), cl::cat(getToolCategory())};
+  cl::opt<std::string> optimizer{
+      "optimizer", cl::desc("adamw or sgd (default: adamw)"),
+      cl::value_desc("NAME"), cl::init("adamw"), cl::cat(getToolCategory())};
+  cl::opt<std::string> weightDecay{
+      "weight-decay", cl::desc("Weight decay (default: 0.1)"),
+      cl::value_desc("X"), cl::cat(getToolCategory())};
+  cl::opt<std::string> momentum{
+      "momentum", cl::desc("Momentum of sgd (default: 0.9)"),
+      cl::value_desc("X"), cl::cat(getToolCategory())};
+  cl::opt<std::string> beta1{"beta1", cl::desc("beta1 of adamw (default: 0.9)"),
+                             cl::value_desc("X"), cl::cat(getToolCategory())};
+  cl::opt<std::string> beta2{"beta2",
+                             cl::desc("beta2 of adamw (default: 0.95)"),
+                             cl::value_desc("X"), cl::cat(getToolCategory())};
   cl::opt<std::string> timeline{
-      "timeline", cl::desc("Write a picture of the schedule (SVG) to this file"),
-      cl::cat(getToolCategory())};
+      "timeline",
+      cl::desc("Write a picture of the schedule (SVG) to this file"),
+      cl::value_desc("FILE"), cl::cat(getToolCategory())};
 };
+
 } // namespace
 
 static Options &getOptions() {
@@ -79,38 +97,171 @@ static Options &getOptions() {
 void weir::registerCompilerCommandLine() {
   getOptions();
   registerPassManagerCLOptions();
+  cl::HideUnrelatedOptions(getToolCategory());
+  cl::SetVersionPrinter([](llvm::raw_ostream &os) {
+    os << "Weir " WEIR_VERSION ", with LLVM " LLVM_VERSION_STRING "\n";
+  });
+  llvm::setBugReportMsg("This is a fault of Weir. Please report it with the "
+                        "input and the lines below.\n");
 }
 
-bool weir::isCompilerArgument(StringRef argument) {
-  if (!argument.starts_with("-") || argument == "-")
+static bool convert(StringRef text, int64_t &value) {
+  return !text.getAsInteger(10, value);
+}
+
+static bool convert(StringRef text, double &value) {
+  return !text.getAsDouble(value);
+}
+
+/// False after an error, which was printed.
+template <typename Number>
+static bool readNumber(const cl::Option &option, StringRef text,
+                       Number &value) {
+  if (convert(text, value))
     return true;
-  StringRef name = argument.ltrim('-').split('=').first;
-  return cl::getRegisteredOptions().contains(name);
+  reportError("option --" + option.ArgStr + ": '" + text + "' is not a " +
+              (std::is_integral_v<Number> ? "whole " : "") + "number");
+  return false;
 }
 
-CompilerOptions weir::getCompilerOptions() {
+/// Leaves the default where the option was not given.
+template <typename Number>
+static bool readNumber(const cl::opt<std::string> &option, Number &value) {
+  return !option.getNumOccurrences() ||
+         readNumber(option, option.getValue(), value);
+}
+
+static std::optional<CompilerOptions> readOptions() {
   Options &given = getOptions();
   CompilerOptions options;
-  options.devices = given.devices;
-  if (given.microbatches.getNumOccurrences())
-    options.microbatches = given.microbatches;
   options.schedule = given.schedule;
-  options.stages = given.stages;
-  options.memoryLimit = given.memoryLimit;
-  options.cuts.assign(given.cuts.begin(), given.cuts.end());
+  options.optimizer = given.optimizer;
+  if (given.microbatches.getNumOccurrences())
+    options.microbatches = 0;
+  if (!readNumber(given.devices, options.devices) ||
+      (options.microbatches &&
+       !readNumber(given.microbatches, *options.microbatches)) ||
+      !readNumber(given.stages, options.stages) ||
+      !readNumber(given.memoryLimit, options.memoryLimit) ||
+      !readNumber(given.weightDecay, options.weightDecay) ||
+      !readNumber(given.momentum, options.momentum) ||
+      !readNumber(given.beta1, options.beta1) ||
+      !readNumber(given.beta2, options.beta2))
+    return std::nullopt;
+  SmallVector<StringRef> cuts;
+  if (given.cuts.getNumOccurrences())
+    StringRef(given.cuts).split(cuts, ',');
+  for (StringRef cut : cuts)
+    if (!readNumber(given.cuts, cut, options.cuts.emplace_back()))
+      return std::nullopt;
   if (!options.cuts.empty() && options.stages == 0)
     options.stages = options.cuts.size() + 1;
-  options.optimizer = given.optimizer;
-  options.weightDecay = given.weightDecay;
-  options.momentum = given.momentum;
-  options.beta1 = given.beta1;
-  options.beta2 = given.beta2;
   return options;
+}
+
+std::optional<CompilerOptions>
+weir::parseCommandLine(ArrayRef<const char *> arguments, StringRef overview) {
+  auto &known = cl::getRegisteredOptions();
+  for (StringRef argument : arguments.drop_front()) {
+    if (argument == "--")
+      break;
+    if (argument.starts_with("-") && argument != "-" &&
+        !known.contains(argument.ltrim('-').split('=').first)) {
+      reportError("unknown option '" + argument +
+                  "'; --help lists the options");
+      return std::nullopt;
+    }
+  }
+  std::string errors;
+  llvm::raw_string_ostream os(errors);
+  if (!cl::ParseCommandLineOptions(arguments.size(), arguments.data(), overview,
+                                   &os)) {
+    // Without the name of the tool; what is empty was printed already.
+    StringRef line = StringRef(errors).trim().split('\n').first;
+    if (!line.empty())
+      reportError(line.contains(": ") ? line.split(": ").second : line);
+    return std::nullopt;
+  }
+  Options &given = getOptions();
+  if (given.surplus.empty() && given.input.getNumOccurrences())
+    return readOptions();
+  if (given.surplus.empty())
+    reportError("needs an input file; --help tells more");
+  else
+    reportError("unexpected argument '" + given.surplus.front() +
+                "' after the input file '" + given.input.getValue() + "'");
+  return std::nullopt;
+}
+
+std::optional<std::string> weir::checkOptionsMatter(ModuleOp module) {
+  Options &given = getOptions();
+  auto findGiven =
+      [](std::initializer_list<const cl::Option *> options) -> std::string {
+    for (const cl::Option *option : options)
+      if (option->getNumOccurrences())
+        return "option --" + option->ArgStr.str() + " has no effect: ";
+    return "";
+  };
+  bool isAdamW = given.optimizer == "adamw";
+  std::string text = isAdamW ? findGiven({&given.momentum})
+                             : findGiven({&given.beta1, &given.beta2});
+  if (!text.empty())
+    return text + "the optimizer is " + given.optimizer;
+  Level level = getLevel(module);
+  if (level >= Level::Programs)
+    text = findGiven({&given.devices, &given.microbatches, &given.schedule});
+  if (!text.empty())
+    return text + "the input has programs already";
+  if (level >= Level::Stages)
+    text = findGiven({&given.optimizer, &given.weightDecay, &given.momentum,
+                      &given.beta1, &given.beta2});
+  if (!text.empty())
+    return text + "the input has its updates already";
+  if (level >= Level::Joint && isCut(module))
+    text = findGiven({&given.stages, &given.cuts});
+  if (!text.empty())
+    return text + "the input is cut already";
+  return std::nullopt;
 }
 
 StringRef weir::getInputPath() { return getOptions().input.getValue(); }
 
 StringRef weir::getTimelinePath() { return getOptions().timeline.getValue(); }
+
+//===----------------------------------------------------------------------===//
+// Files
+//===----------------------------------------------------------------------===//
+
+bool weir::isSameFile(StringRef a, StringRef b) {
+  if (a.empty() || b.empty() || a == "-" || b == "-")
+    return false;
+  // Any number of outputs may go to a device.
+  llvm::sys::fs::file_status status;
+  bool exists =
+      !llvm::sys::fs::status(a, status) && llvm::sys::fs::exists(status);
+  if (exists && !llvm::sys::fs::is_regular_file(status))
+    return false;
+  bool result = false;
+  return a == b || (!llvm::sys::fs::equivalent(a, b, result) && result);
+}
+
+std::optional<std::string> weir::checkFiles(ArrayRef<NamedFile> outputs,
+                                            ArrayRef<NamedFile> inputs) {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i].path.empty())
+      continue;
+    SmallVector<NamedFile> others(inputs);
+    llvm::append_range(others, outputs.take_front(i));
+    for (const NamedFile &other : others)
+      if (isSameFile(outputs[i].path, other.path))
+        return (outputs[i].name + " and " + other.name +
+                " name the same file '" + outputs[i].path + "'")
+            .str();
+    if (llvm::Error error = checkOutputPath(outputs[i].path))
+      return llvm::toString(std::move(error));
+  }
+  return std::nullopt;
+}
 
 void weir::prepareContext(MLIRContext &context) {
   DialectRegistry registry;
@@ -131,6 +282,7 @@ int weir::reportError(const Twine &message) {
 struct InputFile::Content {
   llvm::SourceMgr sources;
   std::unique_ptr<SourceMgrDiagnosticHandler> handler;
+  std::unique_ptr<ScopedDiagnosticHandler> plainHandler;
   OwningOpRef<ModuleOp> module;
 };
 
@@ -145,11 +297,26 @@ std::unique_ptr<InputFile> InputFile::open(StringRef path,
     reportError(message);
     return nullptr;
   }
+  if (!isBytecode(*buffer) && (buffer->getBuffer().contains('\0') ||
+                               !llvm::json::isUTF8(buffer->getBuffer()))) {
+    reportError("input file '" + path + "' is not MLIR text");
+    return nullptr;
+  }
   std::unique_ptr<InputFile> file(new InputFile());
   Content &content = *file->content;
   content.sources.AddNewSourceBuffer(std::move(buffer), SMLoc());
   content.handler =
       std::make_unique<SourceMgrDiagnosticHandler>(content.sources, &context);
+  // An error of no place in the input, as of an option, is one line.
+  content.plainHandler = std::make_unique<ScopedDiagnosticHandler>(
+      &context, [](Diagnostic &diagnostic) {
+        if (diagnostic.getSeverity() != DiagnosticSeverity::Error ||
+            !isa<UnknownLoc>(diagnostic.getLocation()) ||
+            !diagnostic.getNotes().empty())
+          return failure();
+        reportError(diagnostic.str());
+        return success();
+      });
   content.module = parseSourceFile<ModuleOp>(content.sources, &context);
   if (!content.module)
     return nullptr;

@@ -14,6 +14,9 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/PassManager.h"
+#include "llvm/Support/Format.h"
+
+#include <cmath>
 
 using namespace mlir;
 using namespace weir;
@@ -29,6 +32,16 @@ Level weir::getLevel(ModuleOp module) {
   return Level::Model;
 }
 
+static std::string toText(double value) {
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::format("%g", value);
+  return text;
+}
+
+/// More devices, microbatches or stages are a typing mistake: the scheduling
+/// library takes no longer programs.
+static constexpr int64_t largestCount = int64_t(1) << 22;
+
 std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
   const schedule::NamedSchedule *named = schedule::findNamed(options.schedule);
   if (!named) {
@@ -40,6 +53,23 @@ std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
   if (options.optimizer != "adamw" && options.optimizer != "sgd")
     return "unknown optimizer '" + options.optimizer +
            "'; known are adamw and sgd";
+  auto isFraction = [](double x) { return x >= 0 && x < 1; };
+  for (auto [name, value] :
+       {std::pair("momentum", options.momentum),
+        std::pair("beta1", options.beta1), std::pair("beta2", options.beta2)})
+    if (!isFraction(value))
+      return std::string(name) + " must be at least 0 and less than 1, got " +
+             toText(value);
+  if (!(options.weightDecay >= 0 && std::isfinite(options.weightDecay)))
+    return "the weight decay must be at least 0 and finite, got " +
+           toText(options.weightDecay);
+  for (auto [name, value] :
+       {std::pair("devices", options.devices),
+        std::pair("microbatches", options.microbatches.value_or(1)),
+        std::pair("stages", options.stages)})
+    if (value > largestCount)
+      return std::to_string(value) + " " + name + " are more than " +
+             std::to_string(largestCount);
   if (options.devices < 1)
     return "needs at least one device, got " + std::to_string(options.devices);
   if (options.microbatches && *options.microbatches < 1)
@@ -72,8 +102,8 @@ static void addCutPasses(PassManager &passes, const CompilerOptions &options) {
   const schedule::NamedSchedule &named = *schedule::findNamed(options.schedule);
   passes.addPass(createWeirEstimateCosts());
   WeirPartitionOptions partition;
-  partition.stages = options.stages ? options.stages
-                                    : options.devices * named.stagesPerDevice;
+  partition.stages =
+      options.stages ? options.stages : options.devices * named.stagesPerDevice;
   partition.devices = options.devices;
   partition.placement = schedule::placementName(named.placement);
   partition.memoryLimit = options.memoryLimit;
@@ -83,14 +113,14 @@ static void addCutPasses(PassManager &passes, const CompilerOptions &options) {
   passes.addPass(createWeirSplitBackward());
 }
 
-/// Whether the joint graph was cut already.
-static bool isCut(ModuleOp module) {
-  return module
-      .walk([](Operation *op) {
-        return op->hasAttr(attr::pass) ? WalkResult::interrupt()
-                                       : WalkResult::advance();
-      })
-      .wasInterrupted();
+bool weir::isCut(ModuleOp module) {
+  return getLevel(module) > Level::Joint ||
+         module
+             .walk([](Operation *op) {
+               return op->hasAttr(attr::pass) ? WalkResult::interrupt()
+                                              : WalkResult::advance();
+             })
+             .wasInterrupted();
 }
 
 static LogicalResult runPasses(ModuleOp module, Level target,
@@ -104,8 +134,8 @@ static int64_t getLargestArena(ModuleOp module) {
   return largest;
 }
 
-/// Plans a copy of `module` under `limit` without a word. Returns the bytes that
-/// the neediest device takes.
+/// Plans a copy of `module` under `limit` without a word. Returns the bytes
+/// that the neediest device takes.
 static FailureOr<int64_t> tryLimit(ModuleOp module, CompilerOptions options,
                                    int64_t limit) {
   ScopedDiagnosticHandler silent(module.getContext(),
@@ -138,19 +168,31 @@ static FailureOr<int64_t> findSmallestLimit(ModuleOp module,
 
 LogicalResult weir::compileTo(ModuleOp module, Level target,
                               const CompilerOptions &options) {
+  if (options.memoryLimit != 0 && target == Level::Plan &&
+      getLevel(module) >= Level::Programs) {
+    // Nothing is left to choose.
+    if (failed(runPasses(module, target, options)))
+      return failure();
+    int64_t arena = getLargestArena(module);
+    if (arena <= options.memoryLimit)
+      return success();
+    return emitError(UnknownLoc::get(module.getContext()),
+                     "the programs of the input need ")
+           << arena << " bytes on a device, more than the memory limit of "
+           << options.memoryLimit << " bytes";
+  }
   if (options.memoryLimit == 0 || target < Level::Plan ||
-      getLevel(module) >= Level::Programs ||
       succeeded(tryLimit(module, options, options.memoryLimit)))
     return runPasses(module, target, options);
   FailureOr<int64_t> smallest = findSmallestLimit(module, options);
   // Not the limit's fault: let the passes say what is wrong.
   if (failed(smallest))
     return runPasses(module, target, options);
-  return module.emitError("schedule ")
+  return emitError(UnknownLoc::get(module.getContext()), "schedule ")
          << options.schedule << " on " << options.devices
          << " devices cannot meet a memory limit of " << options.memoryLimit
-         << " bytes per device; the smallest limit it can meet is "
-         << *smallest << " bytes";
+         << " bytes per device; the smallest limit it can meet is " << *smallest
+         << " bytes";
 }
 
 static LogicalResult runPasses(ModuleOp module, Level target,
@@ -164,12 +206,12 @@ static LogicalResult runPasses(ModuleOp module, Level target,
     passes.addPass(createWeirFixRounding());
   }
   if (target == Level::Joint) {
-    if (level <= Level::Joint)
+    if (!isCut(module))
       addCutPasses(passes, options);
     return passes.run(module);
   }
   if (level < Level::Stages) {
-    if (level < Level::Joint || !isCut(module))
+    if (!isCut(module))
       addCutPasses(passes, options);
     passes.addPass(createWeirOutlineStages());
     WeirAddOptimizerOptions optimizer;

@@ -13,11 +13,10 @@
 #include "weir/Schedule/NamedSchedules.h"
 #include "weir/Schedule/Rendering.h"
 #include "weir/Schedule/Simulation.h"
+#include "weir/Target/OutputFile.h"
 
 #include "mlir/IR/Diagnostics.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 #include <sstream>
 
@@ -50,8 +49,7 @@ static FailureOr<Prediction> predict(PipelineOp pipeline) {
       buildProblem(pipeline, getPlacement(pipeline, programs), programs.size(),
                    programs.front().getMicrobatches());
   std::string error;
-  auto times =
-      schedule::simulate(prediction.problem, prediction.order, &error);
+  auto times = schedule::simulate(prediction.problem, prediction.order, &error);
   if (!times)
     return pipeline.emitError() << error;
   prediction.times = std::move(*times);
@@ -150,18 +148,19 @@ static int64_t getLargestActivations(ArrayRef<ProgramOp> programs) {
 
 static void printPrediction(const Prediction &prediction,
                             ArrayRef<ProgramOp> programs, raw_ostream &os) {
-  schedule::Bound bound = schedule::lowerBound(
-      prediction.problem, schedule::Objective::Makespan);
+  schedule::Bound bound =
+      schedule::lowerBound(prediction.problem, schedule::Objective::Makespan);
   int64_t largestArena = 0;
   for (ProgramOp program : programs)
-    largestArena = std::max<int64_t>(largestArena, program.getArena().value_or(0));
+    largestArena =
+        std::max<int64_t>(largestArena, program.getArena().value_or(0));
   os << "  predicted makespan      "
      << llvm::format("%.6f s (lower bound %.6f s)\n", prediction.times.makespan,
                      bound.seconds)
      << "  predicted bubble        "
      << llvm::format("%.1f %%\n", 100.0 * prediction.times.bubbleRatio)
-     << "  largest activation peak " << formatBytes(getLargestActivations(programs))
-     << " bytes\n"
+     << "  largest activation peak "
+     << formatBytes(getLargestActivations(programs)) << " bytes\n"
      << "  largest arena           " << formatBytes(largestArena) << " bytes\n";
 }
 
@@ -214,9 +213,9 @@ LogicalResult weir::printReport(ModuleOp module, ModuleOp joint,
   for (ProgramOp program : otherPrograms)
     os << "  " << formatBytes(getMemoryPeaks(program).activations);
   os << "\n\nactivation peak of " << prediction->order.name << " over 1f1b: "
-     << llvm::format("%.3f\n",
-                     double(getLargestActivations(programs)) /
-                         std::max<int64_t>(1, getLargestActivations(otherPrograms)));
+     << llvm::format("%.3f\n", double(getLargestActivations(programs)) /
+                                   std::max<int64_t>(1, getLargestActivations(
+                                                            otherPrograms)));
   return success();
 }
 
@@ -227,15 +226,11 @@ LogicalResult weir::writeTimeline(ModuleOp module, StringRef path) {
   FailureOr<Prediction> prediction = predict(pipeline);
   if (failed(prediction))
     return failure();
-  std::error_code error;
-  llvm::ToolOutputFile file(path, error, llvm::sys::fs::OF_Text);
-  if (error)
-    return emitError(UnknownLoc::get(module.getContext()), "cannot write ")
-           << path << ": " << error.message();
   std::ostringstream text;
   schedule::writeSvg(text, prediction->problem, prediction->order,
                      prediction->times);
-  file.os() << text.str();
-  file.keep();
+  if (llvm::Error error = writeText(path, text.str()))
+    return emitError(UnknownLoc::get(module.getContext()),
+                     llvm::toString(std::move(error)));
   return success();
 }

@@ -7,6 +7,8 @@
 
 #include "HostCode.h"
 
+#include "weir/Target/OutputFile.h"
+
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"

@@ -11,7 +11,6 @@
 
 #include "weir/Target/HostTarget.h"
 
-#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/Target/TargetMachine.h"
 
 namespace weir {
@@ -23,12 +22,6 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createHostTargetMachine();
 /// Writes the object file of a program with its `main`.
 llvm::Error writeObject(const HostProgram &program,
                         llvm::raw_pwrite_stream &os);
-
-/// Lets `write` make a file under a temporary name beside `path` and renames it
-/// to `path`, or removes it on failure.
-llvm::Error
-writeFile(llvm::StringRef path,
-          llvm::function_ref<llvm::Error(llvm::StringRef temporary)> write);
 
 } // namespace weir
 

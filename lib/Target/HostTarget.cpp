@@ -9,6 +9,8 @@
 
 #include "HostCode.h"
 
+#include "weir/Target/OutputFile.h"
+
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -236,24 +238,4 @@ llvm::Error weir::emitObject(const HostProgram &program, llvm::StringRef path) {
     return llvm::createStringError("cannot write '" + path +
                                    "': " + code.message());
   });
-}
-
-llvm::Error weir::writeFile(
-    llvm::StringRef path,
-    llvm::function_ref<llvm::Error(llvm::StringRef temporary)> write) {
-  llvm::SmallString<128> temporary;
-  if (std::error_code code =
-          llvm::sys::fs::createUniqueFile(path + ".%%%%%%.tmp", temporary))
-    return llvm::createStringError("cannot write '" + path +
-                                   "': " + code.message());
-  if (llvm::Error error = write(temporary)) {
-    llvm::sys::fs::remove(temporary);
-    return error;
-  }
-  if (std::error_code code = llvm::sys::fs::rename(temporary, path)) {
-    llvm::sys::fs::remove(temporary);
-    return llvm::createStringError("cannot write '" + path +
-                                   "': " + code.message());
-  }
-  return llvm::Error::success();
 }

@@ -11,11 +11,13 @@
 #include "weir/Runtime/Product.h"
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <string_view>
 
@@ -265,7 +267,8 @@ static Status train(const weir_module &module, const Options &options) {
                 last.loss(),
                 last.tokens * static_cast<double>(last.step) / seconds);
     printMemory(*job, executor, growth);
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0)
+      return fail("cannot write to standard output: ", std::strerror(errno));
   }
   return {};
 }

@@ -10,6 +10,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "weir/Driver/CommandLine.h"
+#include "weir/Runtime/Options.h"
 #include "weir/Target/HostTarget.h"
 
 #include "llvm/Support/InitLLVM.h"
@@ -25,6 +26,10 @@ static std::unique_ptr<HostJit> compile(const CompilerOptions &options) {
   if (!input)
     return nullptr;
   ModuleOp module = input->getModule();
+  if (auto error = checkOptionsMatter(module)) {
+    reportError(*error);
+    return nullptr;
+  }
   if (failed(compileTo(module, Level::Plan, options)))
     return nullptr;
   if (!getTimelinePath().empty() &&
@@ -47,27 +52,62 @@ static std::unique_ptr<HostJit> compile(const CompilerOptions &options) {
   return nullptr;
 }
 
+/// What can be told to be wrong before the input is read.
+static std::optional<std::string>
+checkCommandLine(const CompilerOptions &options,
+                 const runtime::Options &program) {
+  if (auto error = checkOptions(options))
+    return error;
+  SmallVector<NamedFile> inputs = {{"the input", getInputPath()},
+                                   {"--data", program.data}};
+  // A training may go on in the file that it was loaded from.
+  if (!isSameFile(program.load, program.save))
+    inputs.push_back({"--load", program.load});
+  return checkFiles({{"--timeline", getTimelinePath()},
+                     {"--save", program.save},
+                     {"--save-gradients", program.saveGradients},
+                     {"--metrics", program.metrics},
+                     {"--trace", program.trace}},
+                    inputs);
+}
+
+/// The help of the program's options, in the form of the compiler's.
+static std::string getProgramHelp() {
+  std::string help = "\nOptions of the training program:\n\n";
+  SmallVector<StringRef> lines;
+  std::string text = runtime::runtimeOptionsHelp();
+  StringRef(text).split(lines, '\n', -1, /*KeepEmpty=*/false);
+  for (StringRef line : lines)
+    if (!line.starts_with("  --help"))
+      help += line.str() + "\n";
+  return help;
+}
+
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   registerCompilerCommandLine();
-  llvm::cl::HideUnrelatedOptions(getToolCategory());
-  // Options that are not the compiler's are the program's.
+  std::string programHelp = getProgramHelp();
+  llvm::cl::extrahelp extraHelp(programHelp);
   SmallVector<const char *> compilerArgs{argv[0]};
   SmallVector<char *> programArgs{argv[0]};
   for (int i = 1; i < argc; ++i)
-    if (isCompilerArgument(argv[i]))
-      compilerArgs.push_back(argv[i]);
-    else
+    if (runtime::isRuntimeOption(argv[i]) &&
+        !StringRef(argv[i]).starts_with("--help"))
       programArgs.push_back(argv[i]);
-  llvm::cl::ParseCommandLineOptions(
-      compilerArgs.size(), compilerArgs.data(),
-      "Weir: compile a model and train it at once. Takes the options below and "
-      "those of a compiled program (--steps=, --data=, --seed=, --lr=, ...), "
-      "each as --name=value\n");
-  CompilerOptions options = getCompilerOptions();
-  if (auto error = checkOptions(options))
+    else
+      compilerArgs.push_back(argv[i]);
+  runtime::Options program;
+  runtime::Status parsed =
+      runtime::parseOptions(programArgs.size(), programArgs.data(), program);
+  if (parsed.failed())
+    return reportError(parsed.message());
+  std::optional<CompilerOptions> options = parseCommandLine(
+      compilerArgs, "Weir: compile a model and train it at once\n");
+  if (!options)
+    return 1;
+  if (auto error = checkCommandLine(*options, program))
     return reportError(*error);
-  std::unique_ptr<HostJit> jit = compile(options);
+  std::unique_ptr<HostJit> jit = compile(*options);
   if (!jit)
     return 1;
   programArgs.push_back(nullptr);

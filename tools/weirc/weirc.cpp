@@ -11,67 +11,92 @@
 
 #include "weir/Driver/CommandLine.h"
 #include "weir/Target/HostTarget.h"
+#include "weir/Target/OutputFile.h"
 
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 namespace cl = llvm::cl;
 using namespace mlir;
 using namespace weir;
 
 namespace {
-enum class Emission { Joint, Stages, Programs, Plan, LLVM, Object, Executable, Report };
+
+enum class Emission {
+  Joint,
+  Stages,
+  Programs,
+  Plan,
+  LLVM,
+  Object,
+  Executable,
+  Report
+};
+
+/// The value of --emit as given.
+std::string emissionName = "exe";
+
+/// Tells of an unknown value in the words of the other errors.
+class EmissionParser : public cl::parser<Emission> {
+public:
+  using cl::parser<Emission>::parser;
+
+  bool parse(cl::Option &, StringRef, StringRef text, Emission &value) {
+    std::string known;
+    for (const OptionInfo &info : Values) {
+      if (info.Name == text) {
+        value = info.V.getValue();
+        emissionName = text.str();
+        return false;
+      }
+      known += (known.empty() ? "" : ", ") + info.Name.str();
+    }
+    reportError("option --emit: unknown '" + text + "'; known are " + known);
+    return true;
+  }
+};
+
 } // namespace
 
-static cl::opt<Emission> emission(
+static cl::opt<Emission, false, EmissionParser> emission(
     "emit", cl::desc("What to write"), cl::init(Emission::Executable),
     cl::values(
-        clEnumValN(Emission::Joint, "joint", "the joint graph, cut and coloured"),
+        clEnumValN(
+            Emission::Joint, "joint",
+            "the model with its backward, every op in its stage and pass"),
         clEnumValN(Emission::Stages, "stages", "the passes of the stages"),
-        clEnumValN(Emission::Programs, "programs", "the programs of the devices"),
+        clEnumValN(Emission::Programs, "programs",
+                   "the programs of the devices"),
         clEnumValN(Emission::Plan, "plan", "the programs with planned memory"),
         clEnumValN(Emission::LLVM, "llvm", "LLVM IR"),
-        clEnumValN(Emission::Object, "obj", "an object file"),
+        clEnumValN(Emission::Object, "obj",
+                   "an object file with main, to link with libweir_runtime.a"),
         clEnumValN(Emission::Executable, "exe", "an executable (default)"),
         clEnumValN(Emission::Report, "report",
                    "what each device holds and does, for people")),
     cl::cat(getToolCategory()));
 
-static cl::opt<std::string> output("o", cl::desc("Output file"),
-                                   cl::value_desc("file"),
-                                   cl::cat(getToolCategory()));
+static cl::opt<std::string> output(
+    "o",
+    cl::desc("Output file (default: standard output; obj and exe need one)"),
+    cl::value_desc("FILE"), cl::cat(getToolCategory()));
 
 /// Writes text to the output file or, without one, to standard output.
 static LogicalResult
-writeText(llvm::function_ref<LogicalResult(llvm::raw_ostream &)> write) {
-  // Into memory first: an error must not leave half a file.
+writeOutput(llvm::function_ref<LogicalResult(llvm::raw_ostream &)> write) {
   std::string text;
   llvm::raw_string_ostream os(text);
   if (failed(write(os)))
     return failure();
-  std::error_code error;
-  llvm::ToolOutputFile file(output.empty() ? "-" : output.getValue(), error,
-                            llvm::sys::fs::OF_Text);
-  if (error) {
-    reportError("cannot write " + output.getValue() + ": " + error.message());
+  if (llvm::Error error = writeText(output, text)) {
+    reportError(llvm::toString(std::move(error)));
     return failure();
   }
-  file.os() << text;
-  file.os().flush();
-  if (file.os().has_error()) {
-    reportError("cannot write " + output.getValue() + ": " +
-                file.os().error().message());
-    file.os().clear_error();
-    return failure();
-  }
-  file.keep();
   return success();
 }
 
 static LogicalResult printModule(ModuleOp module) {
   removeKernels(module);
-  return writeText([&](llvm::raw_ostream &os) {
+  return writeOutput([&](llvm::raw_ostream &os) {
     module.print(os);
     os << "\n";
     return success();
@@ -90,7 +115,7 @@ static LogicalResult emitCode(ModuleOp module) {
   HostProgram program{getKernelsModule(module), table->bytes, names};
   llvm::Error error = llvm::Error::success();
   if (emission == Emission::LLVM) {
-    return writeText([&](llvm::raw_ostream &os) {
+    return writeOutput([&](llvm::raw_ostream &os) {
       if (llvm::Error error = emitLLVM(program, os)) {
         reportError(llvm::toString(std::move(error)));
         return failure();
@@ -108,28 +133,27 @@ static LogicalResult emitCode(ModuleOp module) {
   return failure();
 }
 
-static LogicalResult compile(ModuleOp module, const CompilerOptions &options) {
+/// The level that the module must come to, to be written as asked.
+static Level getTarget() {
   switch (emission) {
   case Emission::Joint:
-    if (getLevel(module) > Level::Joint) {
-      reportError("the input is past the joint graph already");
-      return failure();
-    }
-    if (failed(compileTo(module, Level::Joint, options)))
-      return failure();
-    return printModule(module);
+    return Level::Joint;
   case Emission::Stages:
-    if (failed(compileTo(module, Level::Stages, options)))
-      return failure();
-    return printModule(module);
+    return Level::Stages;
   case Emission::Programs:
-    if (failed(compileTo(module, Level::Programs, options)))
-      return failure();
-    return printModule(module);
+    return Level::Programs;
   default:
-    break;
+    return Level::Plan;
   }
+}
 
+static LogicalResult compile(ModuleOp module, const CompilerOptions &options) {
+  Level target = getTarget();
+  if (getLevel(module) > target) {
+    reportError("cannot write what --emit=" + emissionName +
+                " says: the input is past that level");
+    return failure();
+  }
   OwningOpRef<ModuleOp> joint;
   if (emission == Emission::Report && getLevel(module) < Level::Stages) {
     joint = module.clone();
@@ -141,38 +165,58 @@ static LogicalResult compile(ModuleOp module, const CompilerOptions &options) {
       op->removeAttr(attr::pass);
     });
   }
-  if (failed(compileTo(module, Level::Plan, options)))
+  if (failed(compileTo(module, target, options)))
     return failure();
-  if (!getTimelinePath().empty() &&
-      failed(writeTimeline(module, getTimelinePath())))
+  if (emission == Emission::Report) {
+    if (failed(writeOutput([&](llvm::raw_ostream &os) {
+          return printReport(module, joint ? *joint : ModuleOp(), options, os);
+        })))
+      return failure();
+  } else if (target < Level::Plan || emission == Emission::Plan) {
+    if (failed(printModule(module)))
+      return failure();
+  } else if (failed(emitCode(module))) {
     return failure();
-  if (emission == Emission::Plan)
-    return printModule(module);
-  if (emission == Emission::Report)
-    return writeText([&](llvm::raw_ostream &os) {
-      return printReport(module, joint ? *joint : ModuleOp(), options, os);
-    });
-  return emitCode(module);
+  }
+  if (getTimelinePath().empty())
+    return success();
+  return writeTimeline(module, getTimelinePath());
+}
+
+/// What can be told to be wrong before the input is read.
+static std::optional<std::string>
+checkCommandLine(const CompilerOptions &options) {
+  if (auto error = checkOptions(options))
+    return error;
+  bool isBinary =
+      emission == Emission::Object || emission == Emission::Executable;
+  if (isBinary && (output.empty() || output == "-"))
+    return "needs an output file: -o FILE";
+  if (getTarget() < Level::Programs && !getTimelinePath().empty())
+    return "there is no schedule yet for --timeline with --emit=" +
+           emissionName;
+  return checkFiles({{"-o", output}, {"--timeline", getTimelinePath()}},
+                    {{"the input", getInputPath()}});
 }
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   registerCompilerCommandLine();
-  cl::HideUnrelatedOptions(getToolCategory());
-  cl::ParseCommandLineOptions(
-      argc, argv,
-      "Weir compiler: one training step as a pipelined program for many "
-      "devices\n");
-  CompilerOptions options = getCompilerOptions();
-  if (auto error = checkOptions(options))
+  std::optional<CompilerOptions> options = parseCommandLine(
+      ArrayRef(argv, argc),
+      "Weir compiler: one training step of a model as a pipelined program for "
+      "many devices.\nThe input is a model or what --emit=joint, stages, "
+      "programs or plan wrote.\n");
+  if (!options)
+    return 1;
+  if (auto error = checkCommandLine(*options))
     return reportError(*error);
-  if ((emission == Emission::Object || emission == Emission::Executable) &&
-      output.empty())
-    return reportError("needs an output file: -o FILE");
   MLIRContext context;
   prepareContext(context);
   std::unique_ptr<InputFile> input = InputFile::open(getInputPath(), context);
-  if (!input || failed(compile(input->getModule(), options)))
+  if (!input)
     return 1;
-  return 0;
+  if (auto error = checkOptionsMatter(input->getModule()))
+    return reportError(*error);
+  return failed(compile(input->getModule(), *options));
 }

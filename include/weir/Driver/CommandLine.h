@@ -25,15 +25,34 @@ llvm::cl::OptionCategory &getToolCategory();
 /// Makes the options known to llvm::cl. Call once, before parsing.
 void registerCompilerCommandLine();
 
-/// Whether `argument` of a command line is an option that llvm::cl knows, or no
-/// option at all.
-bool isCompilerArgument(llvm::StringRef argument);
+/// Parses the arguments; the first is the tool. Ends the process after --help.
+/// Nothing after an error, which was printed.
+std::optional<CompilerOptions>
+parseCommandLine(llvm::ArrayRef<const char *> arguments,
+                 llvm::StringRef overview);
 
-/// The options as given.
-CompilerOptions getCompilerOptions();
 llvm::StringRef getInputPath();
 /// Where to write the picture of the schedule, or empty.
 llvm::StringRef getTimelinePath();
+
+/// Says which option was given in vain, because `module` is past what it
+/// decides or another option leaves it nothing to decide; or nothing.
+std::optional<std::string> checkOptionsMatter(mlir::ModuleOp module);
+
+/// A file of the command line and what a user knows it by, such as
+/// "--timeline".
+struct NamedFile {
+  llvm::StringRef name, path;
+};
+
+/// Whether two paths name one regular file. Empty paths and "-" name none.
+bool isSameFile(llvm::StringRef a, llvm::StringRef b);
+
+/// Checks before any work is done that all outputs can be written, and that
+/// none takes the place of an input or of another output: one line to the user,
+/// or nothing. Empty paths are of files that were not asked for.
+std::optional<std::string> checkFiles(llvm::ArrayRef<NamedFile> outputs,
+                                      llvm::ArrayRef<NamedFile> inputs);
 
 /// Registers all dialects, and sets diagnostics up for people.
 void prepareContext(mlir::MLIRContext &context);

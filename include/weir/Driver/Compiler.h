@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The way of a model through all passes, as the tools weirc and weir-run take it.
+// The way of a model through all passes, as the tools weirc and weir-run take
+// it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -41,32 +42,36 @@ enum class Level { Model, Joint, Stages, Programs, Plan };
 /// The level that `module` is at, by what it holds.
 Level getLevel(mlir::ModuleOp module);
 
+/// Whether the ops of a joint graph have their stages, or are past that.
+bool isCut(mlir::ModuleOp module);
+
 /// Checks the options that no pass checks: one line to the user, or nothing.
 std::optional<std::string> checkOptions(const CompilerOptions &options);
 
 /// Brings `module` from whatever level it is at to `target`, with the proofs of
 /// `weir-verify-programs` after scheduling and after planning. Compiled kernels
-/// (`module @weir_kernels`) are there from level Plan on, or with `withKernels`.
-/// Levels that are behind the module are left as they are. Errors are emitted at
-/// the ops at fault; a memory limit that cannot be met is refused with the
-/// smallest that can.
+/// (`module @weir_kernels`) are there from level Plan on, or with
+/// `withKernels`. Levels that are behind the module are left as they are.
+/// Errors are emitted at the ops at fault; a memory limit that cannot be met is
+/// refused with the smallest that can.
 mlir::LogicalResult compileTo(mlir::ModuleOp module, Level target,
                               const CompilerOptions &options);
 
-/// Removes the compiled kernels and the names of them, which belong to no level.
+/// Removes the compiled kernels and the names of them, which belong to no
+/// level.
 void removeKernels(mlir::ModuleOp module);
 
 /// The one pipeline of `module`; emits an error if there is none or more.
 PipelineOp getOnlyPipeline(mlir::ModuleOp module);
 
 /// Prints what each device of a planned module holds and does, and what 1f1b on
-/// as many devices would need. `joint` is the same model as a joint graph before
-/// it was cut, or null where the input was past that level.
+/// as many devices would need. `joint` is the same model as a joint graph
+/// before it was cut, or null where the input was past that level.
 mlir::LogicalResult printReport(mlir::ModuleOp module, mlir::ModuleOp joint,
                                 const CompilerOptions &options,
                                 llvm::raw_ostream &os);
 
-/// Writes the timeline of a planned module as SVG.
+/// Writes the timeline of a module that has programs as SVG.
 mlir::LogicalResult writeTimeline(mlir::ModuleOp module, llvm::StringRef path);
 
 } // namespace weir
