@@ -277,6 +277,31 @@ weir.pipeline @p stages 1 (%x = "x" : tensor<3x4xf32>) {
   EXPECT_EQ(compareWithInterpreter(text), "");
 }
 
+// Tensors of constants that are not all the same are in the object.
+TEST(Pass, ConstantTensors) {
+  std::string text = R"(
+#id = affine_map<(i, j) -> (i, j)>
+#row = affine_map<(i, j) -> (j)>
+weir.pipeline @p stages 1 (%x = "x" : tensor<2x3xf32>) {
+  %y, %z = weir.forward 0 (%a = %x : tensor<2x3xf32>) -> (tensor<2x3xf32>, tensor<3xf32>) {
+    %c = arith.constant dense<[1.5, -2.0, 3.0]> : tensor<3xf32>
+    %n = arith.constant dense<[[1, 2, 3], [4, 5, 6]]> : tensor<2x3xi32>
+    %e = tensor.empty() : tensor<2x3xf32>
+    %b = linalg.generic {indexing_maps = [#id, #row, #id, #id], iterator_types = ["parallel", "parallel"]}
+        ins(%a, %c, %n : tensor<2x3xf32>, tensor<3xf32>, tensor<2x3xi32>) outs(%e : tensor<2x3xf32>) {
+    ^bb0(%p: f32, %q: f32, %k: i32, %out: f32):
+      %f = arith.sitofp %k : i32 to f32
+      %d = arith.mulf %p, %q : f32
+      %s = arith.addf %d, %f : f32
+      linalg.yield %s : f32
+    } -> tensor<2x3xf32>
+    weir.yield %b, %c : tensor<2x3xf32>, tensor<3xf32>
+  }
+}
+)";
+  EXPECT_EQ(compareWithInterpreter(text), "");
+}
+
 // The loss is added to what was reported before.
 TEST(Pass, Report) {
   for (std::string f : {"f32", "f64"}) {

@@ -74,8 +74,9 @@ void weir::storeScalar(ImplicitLocOpBuilder &builder, Value value,
 // KernelEmitter
 //===----------------------------------------------------------------------===//
 
-KernelEmitter::KernelEmitter(LLVM::LLVMFuncOp kernel, ProductTable &products)
-    : kernel(kernel), products(products),
+KernelEmitter::KernelEmitter(LLVM::LLVMFuncOp kernel,
+                             KernelConstants &constants)
+    : kernel(kernel), constants(constants),
       builder(kernel.getLoc(), kernel.getContext()) {}
 
 Value KernelEmitter::castToI64(Value index) {
@@ -148,6 +149,8 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
                       alloc.getType().getElementType()};
     return success();
   }
+  if (auto constant = dyn_cast<memref::GetGlobalOp>(op))
+    return emitConstant(constant);
   if (isa<memref::ViewOp, memref::SubViewOp, memref::CollapseShapeOp,
           memref::ExpandShapeOp, memref::CastOp>(op))
     return emitView(op);
@@ -191,6 +194,24 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
     return success();
   }
   return op.emitOpError("cannot be compiled for the host");
+}
+
+/// A tensor of constants is a global of the kernels module.
+LogicalResult KernelEmitter::emitConstant(memref::GetGlobalOp op) {
+  auto global = SymbolTable::lookupNearestSymbolFrom<memref::GlobalOp>(
+      op, op.getNameAttr());
+  MemRefType type = op.getType();
+  Type element = type.getElementType();
+  auto values =
+      dyn_cast_or_null<DenseElementsAttr>(global.getConstantInitValue());
+  if (!values || element.isIndex() || element.isInteger(1))
+    return op.emitOpError("cannot be compiled for the host: a constant must "
+                          "hold floating-point numbers or integers of whole "
+                          "bytes");
+  buffers[op] = {constants.getTensor(builder, values),
+                 SmallVector<int64_t>(type.getShape()),
+                 computeStrides(type.getShape()), element};
+  return success();
 }
 
 /// A view is its source moved; shape and strides are those of its type.

@@ -19,6 +19,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
@@ -50,29 +51,42 @@ mlir::Value loadScalar(mlir::ImplicitLocOpBuilder &builder, mlir::Value pointer,
 void storeScalar(mlir::ImplicitLocOpBuilder &builder, mlir::Value value,
                  mlir::Value pointer);
 
-/// The constant product descriptors of a kernels module.
-class ProductTable {
+/// The constants of a kernels module: product descriptors and tensors. Equal
+/// ones are one.
+class KernelConstants {
 public:
-  explicit ProductTable(mlir::ModuleOp kernels) : kernels(kernels) {}
+  explicit KernelConstants(mlir::ModuleOp kernels) : kernels(kernels) {}
 
-  /// The address of the descriptor with these fields, in the order of
+  /// The address of the product descriptor with these fields, in the order of
   /// weir_product.
-  mlir::Value getAddress(mlir::ImplicitLocOpBuilder &builder,
+  mlir::Value getProduct(mlir::ImplicitLocOpBuilder &builder,
                          llvm::ArrayRef<int64_t> fields);
 
-  /// Adds the declaration of weir_host_product and the array of all addresses.
+  /// The address of the elements of `values`, row-major.
+  mlir::Value getTensor(mlir::ImplicitLocOpBuilder &builder,
+                        mlir::DenseElementsAttr values);
+
+  /// Adds the declaration of weir_host_product and the array of the addresses
+  /// of all product descriptors.
   void finish();
 
 private:
+  mlir::LLVM::GlobalOp create(mlir::ImplicitLocOpBuilder &builder,
+                              const llvm::Twine &name,
+                              mlir::DenseElementsAttr values,
+                              int64_t alignment);
+
   mlir::ModuleOp kernels;
-  std::map<std::vector<int64_t>, mlir::LLVM::GlobalOp> globals;
-  llvm::SmallVector<mlir::LLVM::GlobalOp> order;
+  mlir::LLVM::GlobalOp last; ///< the global that was added last
+  llvm::SmallVector<mlir::LLVM::GlobalOp> products;
+  std::map<std::vector<int64_t>, mlir::LLVM::GlobalOp> productByFields;
+  llvm::DenseMap<mlir::Attribute, mlir::LLVM::GlobalOp> tensors;
 };
 
 /// Emits one kernel.
 class KernelEmitter {
 public:
-  KernelEmitter(mlir::LLVM::LLVMFuncOp kernel, ProductTable &products);
+  KernelEmitter(mlir::LLVM::LLVMFuncOp kernel, KernelConstants &constants);
 
   /// Emits the body of `function`, which has `workspaceBytes` of temporaries.
   mlir::LogicalResult emit(mlir::func::FuncOp function, int64_t workspaceBytes);
@@ -86,18 +100,19 @@ public:
     return scalars.lookup(scalar);
   }
   mlir::Value getContext() { return kernel.getArgument(0); }
-  ProductTable &getProducts() { return products; }
+  KernelConstants &getConstants() { return constants; }
   /// Memory for `count` elements on the stack, made once per call.
   mlir::Value createStackBuffer(mlir::Type element, int64_t count);
 
 private:
   mlir::LogicalResult emitBlock(mlir::Block &block);
   mlir::LogicalResult emitOp(mlir::Operation &op);
+  mlir::LogicalResult emitConstant(mlir::memref::GetGlobalOp op);
   mlir::LogicalResult emitView(mlir::Operation &op);
   mlir::Value castToI64(mlir::Value index);
 
   mlir::LLVM::LLVMFuncOp kernel;
-  ProductTable &products;
+  KernelConstants &constants;
   mlir::ImplicitLocOpBuilder builder;
   llvm::DenseMap<mlir::Value, Buffer> buffers;
   mlir::IRMapping scalars;

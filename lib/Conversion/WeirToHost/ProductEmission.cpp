@@ -9,7 +9,6 @@
 #include "KernelEmission.h"
 
 #include "weir/Program.h"
-#include "weir/Target/HostTarget.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -17,60 +16,8 @@
 using namespace mlir;
 using namespace weir;
 
-//===----------------------------------------------------------------------===//
-// ProductTable
-//===----------------------------------------------------------------------===//
-
 static constexpr int64_t numProductFields =
     sizeof(weir_product) / sizeof(int64_t);
-
-Value ProductTable::getAddress(ImplicitLocOpBuilder &builder,
-                               ArrayRef<int64_t> fields) {
-  LLVM::GlobalOp &global = globals[fields.vec()];
-  if (!global) {
-    OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPointToStart(kernels.getBody());
-    if (!order.empty())
-      builder.setInsertionPointAfter(order.back());
-    auto type = LLVM::LLVMArrayType::get(builder.getI64Type(), fields.size());
-    global = LLVM::GlobalOp::create(
-        builder, kernels.getLoc(), type, /*isConstant=*/true,
-        LLVM::Linkage::Internal, "product_" + std::to_string(order.size()),
-        DenseElementsAttr::get(
-            RankedTensorType::get({numProductFields}, builder.getI64Type()),
-            fields),
-        /*alignment=*/8);
-    order.push_back(global);
-  }
-  return LLVM::AddressOfOp::create(builder, global);
-}
-
-void ProductTable::finish() {
-  MLIRContext *context = kernels.getContext();
-  ImplicitLocOpBuilder builder(kernels.getLoc(), context);
-  builder.setInsertionPointToStart(kernels.getBody());
-  if (!order.empty())
-    builder.setInsertionPointAfter(order.back());
-  auto pointer = LLVM::LLVMPointerType::get(context);
-  auto type = LLVM::LLVMArrayType::get(pointer, order.size());
-  auto list = LLVM::GlobalOp::create(builder, type, /*isConstant=*/true,
-                                     LLVM::Linkage::Internal, productsName,
-                                     Attribute(), /*alignment=*/8);
-  Block *block = builder.createBlock(&list.getInitializerRegion());
-  builder.setInsertionPointToStart(block);
-  Value value = LLVM::UndefOp::create(builder, type);
-  for (auto [index, global] : llvm::enumerate(order)) {
-    Value address = LLVM::AddressOfOp::create(builder, global);
-    value = LLVM::InsertValueOp::create(builder, value, address,
-                                        static_cast<int64_t>(index));
-  }
-  LLVM::ReturnOp::create(builder, value);
-  builder.setInsertionPointAfter(list);
-  SmallVector<Type> arguments(5, pointer);
-  LLVM::LLVMFuncOp::create(
-      builder, "weir_host_product",
-      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), arguments));
-}
 
 //===----------------------------------------------------------------------===//
 // Dimensions
@@ -176,7 +123,7 @@ static void emitCalls(ImplicitLocOpBuilder &builder, KernelEmitter &kernel,
                       ArrayRef<Dim> outer, ArrayRef<int64_t> fields,
                       Type element, Value a, Value b, Value c) {
   if (outer.empty()) {
-    Value descriptor = kernel.getProducts().getAddress(builder, fields);
+    Value descriptor = kernel.getConstants().getProduct(builder, fields);
     LLVM::CallOp::create(builder, TypeRange(), "weir_host_product",
                          ValueRange{kernel.getContext(), descriptor, a, b, c});
     return;

@@ -65,7 +65,7 @@ struct ConvertWeirToHost
 private:
   std::string getKernelName(StagePassOpInterface pass);
   FailureOr<int64_t> compile(func::FuncOp function, StringRef name,
-                             ModuleOp kernels, ProductTable &products);
+                             ModuleOp kernels, KernelConstants &constants);
   LogicalResult lowerToLLVM(ModuleOp kernels);
 
   llvm::StringMap<int64_t> names;
@@ -106,7 +106,7 @@ std::string ConvertWeirToHost::getKernelName(StagePassOpInterface pass) {
 /// workspace.
 FailureOr<int64_t> ConvertWeirToHost::compile(func::FuncOp function,
                                               StringRef name, ModuleOp kernels,
-                                              ProductTable &products) {
+                                              KernelConstants &constants) {
   if (failed(generalizeBody(function)))
     return failure();
   fuseElementwise(function);
@@ -119,7 +119,7 @@ FailureOr<int64_t> ConvertWeirToHost::compile(func::FuncOp function,
       builder, function.getLoc(), name,
       LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()),
                                   {pointer, pointer}));
-  KernelEmitter emitter(kernel, products);
+  KernelEmitter emitter(kernel, constants);
   if (failed(emitter.emit(function, workspaceBytes)))
     return failure();
   return workspaceBytes;
@@ -158,7 +158,7 @@ void ConvertWeirToHost::runOnOperation() {
     old.erase();
   auto builder = OpBuilder::atBlockEnd(module.getBody());
   auto kernels = ModuleOp::create(builder, module.getLoc(), kernelsModuleName);
-  ProductTable products(kernels);
+  KernelConstants constants(kernels);
   // Bodies that were compiled, by hash.
   struct Body {
     func::FuncOp function; ///< as it was before it was compiled
@@ -179,7 +179,7 @@ void ConvertWeirToHost::runOnOperation() {
       func::FuncOp clone = function.clone();
       scratch->push_back(clone);
       FailureOr<int64_t> workspaceBytes =
-          compile(clone, body.kernel.name, kernels, products);
+          compile(clone, body.kernel.name, kernels, constants);
       if (failed(workspaceBytes))
         return signalPassFailure();
       clone.erase();
@@ -196,7 +196,7 @@ void ConvertWeirToHost::runOnOperation() {
     else
       pass->removeAttr("workspace");
   }
-  products.finish();
+  constants.finish();
   if (failed(lowerToLLVM(kernels)))
     return signalPassFailure();
 }
