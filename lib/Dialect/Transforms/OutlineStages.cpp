@@ -99,11 +99,23 @@ LogicalResult OutlineStages::gather(func::FuncOp joint) {
     opsOf[{*stage, static_cast<int>(kind.getValue())}].push_back(&op);
     numStages = std::max(numStages, *stage + 1);
   }
-  auto add = [&](int64_t stage, PassKind kind) {
+  auto opsOfPass = [&](int64_t stage, PassKind kind) {
     auto it = opsOf.find({stage, static_cast<int>(kind)});
-    if (it == opsOf.end())
-      return;
-    passes.push_back({stage, kind, it->second, {}, {}, {}, {}});
+    return it == opsOf.end() ? SmallVector<Operation *>() : it->second;
+  };
+  int64_t firstBackward = numStages;
+  for (int64_t s = numStages - 1; s >= 0; --s)
+    if (!opsOfPass(s, PassKind::BackwardInput).empty() ||
+        !opsOfPass(s, PassKind::BackwardWeight).empty())
+      firstBackward = s;
+  auto add = [&](int64_t stage, PassKind kind) {
+    SmallVector<Operation *> ops = opsOfPass(stage, kind);
+    // A stage may have nothing to do on the way back, as one that only adds has:
+    // the gradient of a sum is that of its result. An empty pass keeps the chain
+    // of passes that schedules are made of.
+    bool isLink = kind == PassKind::BackwardInput && stage > firstBackward;
+    if (!ops.empty() || isLink)
+      passes.push_back({stage, kind, ops, {}, {}, {}, {}});
   };
   for (int64_t s = 0; s < numStages; ++s)
     add(s, PassKind::Forward);

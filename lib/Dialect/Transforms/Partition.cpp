@@ -40,8 +40,6 @@ struct Chain {
   SmallVector<Operation *> ops;
   /// Forward and backward seconds of ops [0, i).
   SmallVector<double> secondsBefore;
-  /// How many of the ops [0, i) have an adjoint.
-  SmallVector<int64_t> adjointsBefore;
   /// Bytes of values made before op i and used by op i or later ones: what a cut
   /// at i sends per microbatch forward, and as gradients backward.
   SmallVector<int64_t> crossingBytes;
@@ -51,11 +49,6 @@ struct Chain {
   SmallVector<SmallVector<std::pair<StringRef, int64_t>>> variables;
 
   int64_t size() const { return ops.size(); }
-  /// Whether ops [begin, end) can be a stage: one that has a stage before it
-  /// must have a gradient to send there, which a count of labels alone has not.
-  bool canBeStage(int64_t begin, int64_t end) const {
-    return begin == 0 || adjointsBefore[end] > adjointsBefore[begin];
-  }
   double seconds(int64_t begin, int64_t end) const {
     return secondsBefore[end] - secondsBefore[begin];
   }
@@ -104,26 +97,21 @@ Chain Partition::buildChain(func::FuncOp joint) {
   }
   int64_t n = chain.size();
   SmallVector<double> seconds(n, 0.0);
-  SmallVector<bool> hasAdjoint(n, false);
   for (Operation &op : body) {
     std::optional<int64_t> number = getInteger(&op, attr::op);
     if (!number)
       number = getInteger(&op, attr::adjointOf);
     auto it = number ? positionOf.find(*number) : positionOf.end();
-    if (it == positionOf.end())
-      continue;
-    seconds[it->second] += getDouble(&op, attr::seconds);
-    hasAdjoint[it->second] |= op.hasAttr(attr::adjointOf);
+    if (it != positionOf.end())
+      seconds[it->second] += getDouble(&op, attr::seconds);
   }
   chain.secondsBefore.assign(n + 1, 0.0);
-  chain.adjointsBefore.assign(n + 1, 0);
   chain.keptBefore.assign(n + 1, 0);
   chain.crossingBytes.assign(n + 1, 0);
   chain.variables.resize(n);
   for (int64_t i = 0; i < n; ++i) {
     Operation *op = chain.ops[i];
     chain.secondsBefore[i + 1] = chain.secondsBefore[i] + seconds[i];
-    chain.adjointsBefore[i + 1] = chain.adjointsBefore[i] + hasAdjoint[i];
     int64_t kept = 0;
     for (Value result : op->getResults()) {
       auto type = dyn_cast<RankedTensorType>(result.getType());
@@ -200,16 +188,10 @@ Partition::chooseCuts(func::FuncOp joint, const Chain &chain,
         double last = chain.seconds(b, i);
         if (last >= slowest[j][i])
           break;
-        if (!chain.canBeStage(b, i))
-          continue;
         if (memoryLimit != 0 && !fits(b, i))
           break;
         slowest[j][i] = std::min(slowest[j][i], std::max(last, slowest[j - 1][b]));
       }
-  if (slowest[k][n] == infinity && memoryLimit == 0)
-    return joint.emitError("cannot cut the model into ")
-           << k << " stages: only " << chain.adjointsBefore.back()
-           << " of its operations have a gradient";
   if (slowest[k][n] == infinity) {
     int64_t least = 0;
     for (int64_t i = 0; i < n; ++i)
@@ -236,7 +218,7 @@ Partition::chooseCuts(func::FuncOp joint, const Chain &chain,
         if (last > cap || (memoryLimit != 0 && !fits(b, i)))
           break;
         const Choice &before = best[j - 1][b];
-        if (before.bytes == infinity || !chain.canBeStage(b, i))
+        if (before.bytes == infinity)
           continue;
         double bytes = before.bytes + chain.crossingBytes[b];
         double squares = before.squares + last * last;
