@@ -90,9 +90,12 @@ def WeirPartition : Pass<"weir-partition", "::mlir::ModuleOp"> {
   let summary = "Give every op of the joint graph a stage";
   let description = [{
     Cuts the forward ops, in their order, into `stages` pieces such that the
-    slowest device is as fast as can be (dynamic programming over the cut
-    positions; a stage costs its forward and its backward; ties go to the cut
-    that sends fewer bytes). With `memory-limit`, a cut whose parameters,
+    slowest device is as fast as can be, by dynamic programming over the cut
+    positions; a stage costs its forward and its backward. Among the cuts whose
+    slowest device is at most a tenth slower, the one that sends the fewest bytes
+    is taken, and among those the most even one. Where a device holds several
+    stages its own time counts, and the cut is improved by moving one or two
+    positions at a time, which need not find the best. With `memory-limit`, a cut whose parameters,
     gradients, optimizer state and activations of one microbatch do not fit a
     device is not taken. An adjoint gets the stage of its forward op.
     Constants, reads of variables and empty tensors stay without a stage: every
@@ -134,8 +137,10 @@ def WeirOutlineStages : Pass<"weir-outline-stages", "::mlir::ModuleOp"> {
     Makes a `weir.pipeline` of the coloured joint graph. What one pass of a stage
     keeps for a later one goes into a bundle per reader; stage inputs, outputs
     and gradients are plain values. Ops without a stage (constants, reads) are
-    repeated where they are used. What forward keeps is, where the choice is
-    free, the smaller side of reshapes and slices.
+    repeated where they are used, reshapes in every pass that reads their result,
+    so that a value is kept once. A stage between others that has nothing to
+    compute on the way back gets an empty backward_input, a link in the chain of
+    passes that schedules are made of.
   }];
   let dependentDialects = ["::weir::WeirDialect"];
 }
