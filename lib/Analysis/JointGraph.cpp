@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Transforms/RegionUtils.h"
 
 using namespace mlir;
 using namespace weir;
@@ -52,6 +53,27 @@ bool weir::isRepeated(Operation *op) {
     Operation *producer = operand.getDefiningOp();
     return !producer || isRepeated(producer);
   });
+}
+
+LogicalResult weir::isolateBodies(func::FuncOp graph) {
+  for (Operation &op : graph.getBody().front()) {
+    llvm::SetVector<Value> captured;
+    getUsedValuesDefinedAbove(op.getRegions(), captured);
+    for (Value value : captured) {
+      Operation *constant = value.getDefiningOp();
+      if (!constant || !constant->hasTrait<OpTrait::ConstantLike>())
+        return op.emitOpError("uses a value from outside in its body that is "
+                              "no constant; make it an operand");
+      for (Region &region : op.getRegions()) {
+        if (region.empty())
+          continue;
+        OpBuilder builder(&region.front(), region.front().begin());
+        replaceAllUsesInRegionWith(
+            value, builder.clone(*constant)->getResult(0), region);
+      }
+    }
+  }
+  return success();
 }
 
 std::optional<int64_t> weir::getInteger(Operation *op, StringRef name) {

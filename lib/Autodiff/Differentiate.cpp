@@ -254,6 +254,8 @@ struct Differentiate : weir::impl::WeirDifferentiateBase<Differentiate> {
     if (failed(buildBackward(model)))
       return signalPassFailure();
     eraseDeadOps(body);
+    if (failed(isolateBodies(model)))
+      return signalPassFailure();
 
     model.setFunctionType(
         FunctionType::get(&getContext(), model.getArgumentTypes(), {}));

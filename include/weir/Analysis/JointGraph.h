@@ -35,6 +35,11 @@ bool isReshape(mlir::Operation *op);
 /// The value that `value` is a reshape of, through any number of reshapes.
 mlir::Value lookThroughReshapes(mlir::Value value);
 
+/// Gives the bodies of ops copies of the constants that they use from outside, so
+/// that operands tell all that an op needs. Emits an error at an op whose body
+/// uses anything else from outside.
+llvm::LogicalResult isolateBodies(mlir::func::FuncOp graph);
+
 /// An i64 attribute, if `op` has it.
 std::optional<int64_t> getInteger(mlir::Operation *op, llvm::StringRef name);
 

@@ -44,7 +44,7 @@ struct OutlineStages : weir::impl::WeirOutlineStagesBase<OutlineStages> {
 
   void runOnOperation() override {
     func::FuncOp joint = findJointGraph(getOperation());
-    if (!joint || failed(gather(joint)))
+    if (!joint || failed(isolateBodies(joint)) || failed(gather(joint)))
       return signalPassFailure();
     classify();
     build(joint);

@@ -254,3 +254,25 @@ func.func @f(%i: index, %n: tensor<f32>) -> (tensor<f32>, tensor<f32>)
   %l = tensor.extract_slice %w[%i] [1] [1] : tensor<4xf32> to tensor<f32>
   return %l, %n : tensor<f32>, tensor<f32>
 }
+
+// -----
+
+// The same with data, which needs no gradient: still no pass would know of it.
+weir.variable @w <normal, 1.0> : tensor<f32>
+func.func @f(%x: tensor<2xf32>) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.model} {
+  %w = weir.read @w : tensor<f32>
+  %e = tensor.empty() : tensor<f32>
+  %zero = arith.constant 0 : index
+  // expected-error @+1 {{uses a value from outside in its body that is no constant; make it an operand}}
+  %l = linalg.generic {
+      indexing_maps = [affine_map<() -> ()>, affine_map<() -> ()>],
+      iterator_types = []}
+      ins(%w : tensor<f32>) outs(%e : tensor<f32>) {
+  ^bb0(%v: f32, %o: f32):
+    %y = tensor.extract %x[%zero] : tensor<2xf32>
+    %p = arith.mulf %v, %y : f32
+    linalg.yield %p : f32
+  } -> tensor<f32>
+  return %l, %l : tensor<f32>, tensor<f32>
+}

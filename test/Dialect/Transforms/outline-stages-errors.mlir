@@ -17,3 +17,22 @@ func.func @m(%x: tensor<4xf32>) attributes {weir.joint} {
   %z = arith.addf %y, %x {weir.stage = 0 : i64, weir.pass = #weir.pass<forward>} : tensor<4xf32>
   return
 }
+
+// -----
+
+// A body that uses what is no operand: no pass would know that it needs it. (A
+// constant would be copied into the body.)
+func.func @m(%x: tensor<4xf32>) attributes {weir.joint} {
+  %one = arith.constant 1 : index
+  %e = tensor.empty() : tensor<f32>
+  // expected-error @+1 {{uses a value from outside in its body that is no constant; make it an operand}}
+  %y = linalg.generic {
+      indexing_maps = [affine_map<() -> ()>], iterator_types = []}
+      outs(%e : tensor<f32>)
+      attrs = {weir.stage = 0 : i64, weir.pass = #weir.pass<forward>} {
+  ^bb0(%out: f32):
+    %element = tensor.extract %x[%one] : tensor<4xf32>
+    linalg.yield %element : f32
+  } -> tensor<f32>
+  return
+}
