@@ -58,6 +58,7 @@ void Progress::show(const StepRecord &record) {
   if (quiet)
     return;
   tokensSinceShown += record.tokens;
+  secondsSinceShown += record.seconds;
   Clock::time_point now = Clock::now();
   auto seconds = [](Clock::duration duration) {
     return std::chrono::duration<double>(duration).count();
@@ -75,11 +76,11 @@ void Progress::show(const StepRecord &record) {
                "%sstep %" PRId64 "/%" PRId64
                "  loss %.4f  %.0f tokens/s  %" PRId64 ":%02" PRId64 " left%s",
                isTerminal ? "\r" : "", record.step, steps, record.loss(),
-               tokensSinceShown / sinceShown, left / 60, left % 60,
+               tokensSinceShown / secondsSinceShown, left / 60, left % 60,
                isTerminal ? "\x1b[K" : "\n");
   lineIsOpen = isTerminal;
   lastShown = now;
-  tokensSinceShown = 0;
+  tokensSinceShown = secondsSinceShown = 0;
 }
 
 void Progress::finish() {

@@ -64,7 +64,9 @@ private:
   const bool isTerminal;
   bool lineIsOpen = false;
   Clock::time_point start, lastShown;
-  double tokensSinceShown = 0;
+  /// Of the steps since the last line; steps may be reported late and together,
+  /// so the time between lines would not do.
+  double tokensSinceShown = 0, secondsSinceShown = 0;
 };
 
 } // namespace weir::runtime
