@@ -51,17 +51,18 @@ static llvm::Expected<std::string> findDriver() {
       "cannot link: found no C++ compiler (clang++-22, clang++ or c++)");
 }
 
-/// The first line of a file that says "error", or its first line.
+/// The first line of a file that says "error", or its first line; empty if there
+/// is none.
 static std::string getFirstError(llvm::StringRef path) {
   auto buffer = llvm::MemoryBuffer::getFile(path);
   if (!buffer)
-    return "no message";
+    return "";
   llvm::SmallVector<llvm::StringRef> lines;
   (*buffer)->getBuffer().split(lines, '\n', -1, /*KeepEmpty=*/false);
   for (llvm::StringRef line : lines)
     if (line.contains("error") || line.contains("undefined"))
       return line.trim().str();
-  return lines.empty() ? "no message" : lines.front().trim().str();
+  return lines.empty() ? "" : lines.front().trim().str();
 }
 
 llvm::Error weir::emitExecutable(const HostProgram &program,
@@ -91,9 +92,12 @@ llvm::Error weir::emitExecutable(const HostProgram &program,
     int status = llvm::sys::ExecuteAndWait(*driver, arguments, std::nullopt,
                                            redirects, /*SecondsToWait=*/0,
                                            /*MemoryLimit=*/0, &message);
-    if (status != 0)
-      return llvm::createStringError(
-          "cannot link: " + (message.empty() ? getFirstError(log) : message));
-    return llvm::Error::success();
+    if (status == 0)
+      return llvm::Error::success();
+    if (message.empty())
+      message = getFirstError(log);
+    if (message.empty())
+      message = *driver + " ended with status " + std::to_string(status);
+    return llvm::createStringError("cannot link: " + message);
   });
 }
