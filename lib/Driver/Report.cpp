@@ -158,7 +158,8 @@ static void printPrediction(const Prediction &prediction,
      << llvm::format("%.6f s (lower bound %.6f s)\n", prediction.times.makespan,
                      bound.seconds)
      << "  predicted bubble        "
-     << llvm::format("%.1f %%\n", 100.0 * prediction.times.bubbleRatio)
+     << llvm::format("%.1f %% of the busiest device\n",
+                     100.0 * prediction.times.bubbleRatio)
      << "  largest activation peak "
      << formatBytes(getLargestActivations(programs)) << " bytes\n"
      << "  largest arena           " << formatBytes(largestArena) << " bytes\n";
