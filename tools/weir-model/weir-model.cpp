@@ -39,7 +39,7 @@ Writes one microbatch of a model as MLIR.
 static constexpr int64_t largestSize = 1 << 24;
 
 static int fail(const Twine &message) {
-  errs() << "weir-model: error: " << message << "\n";
+  errs() << "error: " << message << "\n";
   return 1;
 }
 
@@ -123,7 +123,9 @@ int main(int argc, char **argv) {
   if (file.os().has_error()) {
     std::string reason = file.os().error().message();
     file.os().clear_error();
-    return fail("cannot write '" + output + "': " + reason);
+    return fail("cannot write " +
+                (output == "-" ? "to standard output" : "'" + output + "'") +
+                ": " + reason);
   }
   file.keep();
   return 0;
