@@ -14,6 +14,7 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
+#include "llvm/Support/Signals.h"
 
 using namespace weir;
 
@@ -74,13 +75,20 @@ llvm::Error weir::emitExecutable(const HostProgram &program,
   if (!driver)
     return driver.takeError();
   llvm::SmallString<128> object, log;
-  if (llvm::sys::fs::createTemporaryFile("weir", "o", object) ||
-      llvm::sys::fs::createTemporaryFile("weir", "log", log))
-    return llvm::createStringError("cannot make a temporary file");
   auto cleanUp = llvm::make_scope_exit([&] {
-    llvm::sys::fs::remove(object);
-    llvm::sys::fs::remove(log);
+    for (llvm::StringRef file : {object.str(), log.str()})
+      if (!file.empty()) {
+        llvm::sys::fs::remove(file);
+        llvm::sys::DontRemoveFileOnSignal(file);
+      }
   });
+  for (auto [file, suffix] : {std::pair(&object, "o"), std::pair(&log, "log")}) {
+    if (std::error_code code =
+            llvm::sys::fs::createTemporaryFile("weir", suffix, *file))
+      return llvm::createStringError("cannot make a temporary file: " +
+                                     code.message());
+    llvm::sys::RemoveFileOnSignal(*file);
+  }
   if (llvm::Error error = emitObject(program, object))
     return error;
   return writeFile(path, [&](llvm::StringRef temporary) -> llvm::Error {
