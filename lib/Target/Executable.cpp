@@ -52,8 +52,8 @@ static llvm::Expected<std::string> findDriver() {
       "cannot link: found no C++ compiler (clang++-22, clang++ or c++)");
 }
 
-/// The first line of a file that says "error", or its first line; empty if there
-/// is none.
+/// The first line of a file that says "error", or its first line; empty if
+/// there is none.
 static std::string getFirstError(llvm::StringRef path) {
   auto buffer = llvm::MemoryBuffer::getFile(path);
   if (!buffer)
@@ -82,7 +82,8 @@ llvm::Error weir::emitExecutable(const HostProgram &program,
         llvm::sys::DontRemoveFileOnSignal(file);
       }
   });
-  for (auto [file, suffix] : {std::pair(&object, "o"), std::pair(&log, "log")}) {
+  for (auto [file, suffix] :
+       {std::pair(&object, "o"), std::pair(&log, "log")}) {
     if (std::error_code code =
             llvm::sys::fs::createTemporaryFile("weir", suffix, *file))
       return llvm::createStringError("cannot make a temporary file: " +
