@@ -12,6 +12,27 @@
 using namespace mlir;
 using namespace weir;
 
+std::optional<ResidentKind> PassBuffer::getResidentKind() const {
+  switch (kind) {
+  case Kind::Parameter:
+    return ResidentKind::Parameter;
+  case Kind::Gradient:
+    return ResidentKind::Gradient;
+  case Kind::State:
+    return ResidentKind::State;
+  case Kind::Loss:
+    return ResidentKind::Loss;
+  case Kind::Count:
+    return ResidentKind::Count;
+  case Kind::LearningRate:
+    return ResidentKind::LearningRate;
+  case Kind::Step:
+    return ResidentKind::Step;
+  default:
+    return std::nullopt;
+  }
+}
+
 static void addUpdateBuffers(UpdateOp update,
                              SmallVectorImpl<PassBuffer> &buffers) {
   using Kind = PassBuffer::Kind;

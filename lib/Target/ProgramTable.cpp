@@ -168,8 +168,8 @@ LogicalResult TableBuilder::addPass(RunOp run, StagePassOpInterface pass,
     buffers.push_back(*offset);
     return success();
   };
-  auto addResident = [&](ResidentKind kind,
-                         const PassBuffer &buffer) -> LogicalResult {
+  auto addResident = [&](const PassBuffer &buffer) -> LogicalResult {
+    ResidentKind kind = *buffer.getResidentKind();
     auto it = residentOffsets.find({kind, buffer.variable, buffer.index});
     if (it == residentOffsets.end())
       return run.emitError("needs a resident ")
@@ -185,33 +185,20 @@ LogicalResult TableBuilder::addPass(RunOp run, StagePassOpInterface pass,
     case PassBuffer::Kind::Result:
       added = add(getOffset(localOf(pass->getResult(buffer.index))));
       break;
-    case PassBuffer::Kind::Parameter:
-      added = addResident(ResidentKind::Parameter, buffer);
-      break;
-    case PassBuffer::Kind::State:
-      added = addResident(ResidentKind::State, buffer);
-      break;
-    case PassBuffer::Kind::Loss:
-      added = addResident(ResidentKind::Loss, buffer);
-      break;
-    case PassBuffer::Kind::LearningRate:
-      added = addResident(ResidentKind::LearningRate, buffer);
-      break;
-    case PassBuffer::Kind::Step:
-      added = addResident(ResidentKind::Step, buffer);
+    case PassBuffer::Kind::Workspace:
+      added = add(run.getScratch());
       break;
     // Another device may have gathered these for an update.
     case PassBuffer::Kind::Gradient:
       added = isUpdate ? add(getOffset(run.getInputs()[buffer.index]))
-                       : addResident(ResidentKind::Gradient, buffer);
+                       : addResident(buffer);
       break;
     case PassBuffer::Kind::Count:
       added = isUpdate ? add(getOffset(run.getInputs().back()))
-                       : addResident(ResidentKind::Count, buffer);
+                       : addResident(buffer);
       break;
-    case PassBuffer::Kind::Workspace:
-      added = add(run.getScratch());
-      break;
+    default:
+      added = addResident(buffer);
     }
     if (failed(added))
       return failure();

@@ -36,6 +36,10 @@ struct PassBuffer {
   int64_t index = 0;
   mlir::StringRef variable; ///< for Parameter, Gradient, State
   mlir::Type type;          ///< tensor or bundle; null for Workspace
+
+  /// The kind of resident that the buffer is; nothing for operands, results and
+  /// workspace.
+  std::optional<ResidentKind> getResidentKind() const;
 };
 
 /// The buffers of a pass in the order of the packed calling convention:

@@ -9,6 +9,8 @@
 
 #include "mlir/IR/Builders.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace weir;
 
@@ -16,18 +18,21 @@ LogicalResult VariableOp::verify() {
   auto type = cast<RankedTensorType>(getType());
   if (!isa<FloatType>(type.getElementType()))
     return emitOpError("must hold floating-point numbers, got ") << type;
+  double value = getInit().getValue().getValueAsDouble();
+  if (!std::isfinite(value) ||
+      (getInit().getKind() == InitKind::Normal && value < 0.0))
+    return emitOpError("cannot start as ") << getInit();
   return success();
 }
 
-/// Checks that `symbol` names a variable of type `type`.
-static LogicalResult verifyVariable(Operation *op, FlatSymbolRefAttr symbol,
+LogicalResult VariableOp::verifyUse(Operation *user, FlatSymbolRefAttr symbol,
                                     Type type, SymbolTableCollection &tables) {
-  auto variable = tables.lookupNearestSymbolFrom<VariableOp>(op, symbol);
+  auto variable = tables.lookupNearestSymbolFrom<VariableOp>(user, symbol);
   if (!variable)
-    return op->emitOpError("names no variable: ") << symbol;
+    return user->emitOpError("names no variable: ") << symbol;
   if (variable.getType() == type)
     return success();
-  InFlightDiagnostic diag = op->emitOpError("has type ")
+  InFlightDiagnostic diag = user->emitOpError("has type ")
                             << type << " but variable " << symbol << " has "
                             << variable.getType();
   diag.attachNote(variable.getLoc()) << "variable declared here";
@@ -35,12 +40,12 @@ static LogicalResult verifyVariable(Operation *op, FlatSymbolRefAttr symbol,
 }
 
 LogicalResult ReadOp::verifySymbolUses(SymbolTableCollection &tables) {
-  return verifyVariable(*this, getVariableAttr(), getType(), tables);
+  return VariableOp::verifyUse(*this, getVariableAttr(), getType(), tables);
 }
 
 LogicalResult AccumulateOp::verifySymbolUses(SymbolTableCollection &tables) {
-  return verifyVariable(*this, getVariableAttr(), getGradient().getType(),
-                        tables);
+  return VariableOp::verifyUse(*this, getVariableAttr(),
+                               getGradient().getType(), tables);
 }
 
 LogicalResult AccumulateOp::verify() {

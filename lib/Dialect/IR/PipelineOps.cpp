@@ -77,7 +77,18 @@ static void printStagePass(PassOp op, OpAsmPrinter &printer) {
                       /*printBlockTerminators=*/true);
 }
 
+/// Checks what the lowering of a pass has set.
+static LogicalResult verifyWorkspace(StagePassOpInterface pass) {
+  constexpr int64_t maxBytes = int64_t(1) << 48;
+  int64_t bytes = pass.getWorkspaceBytes();
+  if (bytes >= 0 && bytes <= maxBytes)
+    return success();
+  return pass->emitOpError("has a workspace of ") << bytes << " bytes";
+}
+
 template <typename PassOp> static LogicalResult verifyStagePass(PassOp op) {
+  if (failed(verifyWorkspace(op)))
+    return failure();
   Block &body = op.getBody().front();
   if (body.getArgumentTypes() != TypeRange(op.getInputs()))
     return op.emitOpError("has a body whose arguments differ from its inputs");
@@ -170,12 +181,74 @@ void PipelineOp::print(OpAsmPrinter &printer) {
   printer.printRegion(getBody(), /*printEntryBlockArgs=*/false);
 }
 
+/// Checks that data inputs are tensors and told apart by their names.
+static LogicalResult verifyInputs(PipelineOp pipeline) {
+  if (pipeline.getInputs().size() != pipeline.getBody().getNumArguments())
+    return pipeline.emitOpError("names ")
+           << pipeline.getInputs().size() << " inputs but has "
+           << pipeline.getBody().getNumArguments();
+  llvm::StringSet<> names;
+  for (auto [name, argument] : llvm::zip(pipeline.getInputs(),
+                                         pipeline.getBody().getArguments())) {
+    if (!isa<BundleType>(argument.getType()) &&
+        !isBufferTensor(argument.getType()))
+      return pipeline.emitOpError("has input ")
+             << name << ", which no buffer can hold: " << argument.getType();
+    if (!names.insert(cast<StringAttr>(name).getValue()).second)
+      return pipeline.emitOpError("has two inputs of the name ") << name;
+  }
+  return success();
+}
+
+/// Checks that one pass gathers each gradient, for an update that takes it, and
+/// that one pass reports.
+static LogicalResult verifyAccumulators(PipelineOp pipeline) {
+  llvm::StringMap<UpdateOp> updates;
+  for (auto update : pipeline.getBody().getOps<UpdateOp>())
+    updates[update.getVariable()] = update;
+  DenseMap<std::pair<Attribute, Attribute>, Operation *> gathered;
+  Operation *reported = nullptr;
+  auto refuse = [](Operation *op, const Twine &what, Operation *other,
+                   const Twine &which) {
+    InFlightDiagnostic diag = op->emitOpError(what);
+    diag.attachNote(other->getLoc()) << which;
+    return WalkResult::interrupt();
+  };
+  WalkResult walk = pipeline.getBody().walk([&](Operation *op) {
+    if (isa<ReportOp>(op)) {
+      if (reported)
+        return refuse(op, "is the second of the pipeline", reported,
+                      "first one here");
+      reported = op;
+      return WalkResult::advance();
+    }
+    auto accumulate = dyn_cast<AccumulateOp>(op);
+    if (!accumulate)
+      return WalkResult::advance();
+    auto [it, isNew] = gathered.try_emplace(
+        {accumulate.getVariableAttr(), accumulate.getUseAttr()}, op);
+    if (!isNew)
+      return refuse(op, "adds to a gradient that is gathered already",
+                    it->second, "gathered here");
+    if (UpdateOp update = updates.lookup(accumulate.getVariable()))
+      if (accumulate.getUse() >= update.getUses())
+        return refuse(op, "is of a use that the update does not take", update,
+                      "update here");
+    return WalkResult::advance();
+  });
+  return failure(walk.wasInterrupted());
+}
+
 LogicalResult PipelineOp::verifyRegions() {
-  if (static_cast<int64_t>(getStages()) < 1)
+  constexpr int64_t maxStages = 1 << 16;
+  int64_t numStages = getStages();
+  if (numStages < 1)
     return emitOpError("needs at least one stage");
-  if (getInputs().size() != getBody().getNumArguments())
-    return emitOpError("names ") << getInputs().size() << " inputs but has "
-                                 << getBody().getNumArguments();
+  if (numStages > maxStages)
+    return emitOpError("has ")
+           << numStages << " stages, more than " << maxStages;
+  if (failed(verifyInputs(*this)))
+    return failure();
   // At most one pass of each kind per stage, F before B before W in every
   // stage, updates at the end.
   DenseMap<std::pair<int64_t, int>, Operation *> seen;
@@ -203,9 +276,9 @@ LogicalResult PipelineOp::verifyRegions() {
     }
     int64_t stage = pass.getStageNumber();
     int kind = static_cast<int>(pass.getPassKind());
-    if (stage >= static_cast<int64_t>(getStages()))
+    if (stage >= numStages)
       return op.emitOpError("is of stage ")
-             << stage << ", but the pipeline has " << getStages() << " stages";
+             << stage << ", but the pipeline has " << numStages << " stages";
     for (int later = kind; later <= static_cast<int>(PassKind::BackwardWeight);
          ++later) {
       auto it = seen.find({stage, later});
@@ -237,7 +310,7 @@ LogicalResult PipelineOp::verifyRegions() {
       return diag;
     }
   }
-  return success();
+  return verifyAccumulators(*this);
 }
 
 //===----------------------------------------------------------------------===//
@@ -283,6 +356,8 @@ void UpdateOp::print(OpAsmPrinter &printer) {
 }
 
 LogicalResult UpdateOp::verify() {
+  if (failed(verifyWorkspace(*this)))
+    return failure();
   if (static_cast<int64_t>(getUses()) < 1)
     return emitOpError("needs at least one use of the variable");
   Block &body = getBody().front();
@@ -309,19 +384,19 @@ LogicalResult UpdateOp::verify() {
       yield.getOperand(0).getType() != type)
     return yield.emitOpError("must give the new variable and ")
            << getStates().size() << " states, each " << type;
-  return success();
+  WalkResult walk = getBody().walk([&](Operation *inner) {
+    if (!isa<ReadOp, AccumulateOp, ReportOp>(inner))
+      return WalkResult::advance();
+    inner->emitOpError("does not belong in an update, which has all it needs "
+                       "as arguments");
+    return WalkResult::interrupt();
+  });
+  return failure(walk.wasInterrupted());
 }
 
 LogicalResult UpdateOp::verifySymbolUses(SymbolTableCollection &tables) {
-  auto variable =
-      tables.lookupNearestSymbolFrom<VariableOp>(*this, getVariableAttr());
-  if (!variable)
-    return emitOpError("names no variable: ") << getVariableAttr();
-  if (variable.getType() != getBody().getArgument(0).getType())
-    return emitOpError("updates ")
-           << getBody().getArgument(0).getType() << " but the variable is "
-           << variable.getType();
-  return success();
+  return VariableOp::verifyUse(*this, getVariableAttr(),
+                               getBody().getArgument(0).getType(), tables);
 }
 
 //===----------------------------------------------------------------------===//

@@ -35,6 +35,14 @@ LogicalResult ProgramOp::verifySymbolUses(SymbolTableCollection &tables) {
   return success();
 }
 
+/// Checks that a planned op has an offset for its one buffer.
+static LogicalResult verifyOffset(Operation *op,
+                                  std::optional<ArrayRef<int64_t>> offsets) {
+  if (!offsets || offsets->size() == 1)
+    return success();
+  return op->emitOpError("has ") << offsets->size() << " offsets for one buffer";
+}
+
 LogicalResult ResidentOp::verify() {
   bool needsVariable = getKind() == ResidentKind::Parameter ||
                        getKind() == ResidentKind::Gradient ||
@@ -49,7 +57,33 @@ LogicalResult ResidentOp::verify() {
     return emitOpError() << stringifyResidentKind(getKind())
                          << (needsIndex ? " needs an index"
                                         : " takes no index");
+  if (needsIndex && static_cast<int64_t>(*getIndex()) < 0)
+    return emitOpError("has a negative index");
+  auto scalar = RankedTensorType::get({}, Float32Type::get(getContext()));
+  if (!needsVariable && getType() != scalar)
+    return emitOpError() << stringifyResidentKind(getKind()) << " is a "
+                         << scalar << ", got " << getType();
+  return verifyOffset(*this, getOffsets());
+}
+
+LogicalResult ResidentOp::verifySymbolUses(SymbolTableCollection &tables) {
+  if (!getVariable())
+    return success();
+  return VariableOp::verifyUse(*this, getVariableAttr(), getType(), tables);
+}
+
+LogicalResult LoadOp::verify() { return verifyOffset(*this, getOffsets()); }
+
+LogicalResult SendStartOp::verify() {
+  if (static_cast<int64_t>(getMessage()) < 0)
+    return emitOpError("has a negative message number");
   return success();
+}
+
+LogicalResult RecvStartOp::verify() {
+  if (static_cast<int64_t>(getMessage()) < 0)
+    return emitOpError("has a negative message number");
+  return verifyOffset(*this, getOffsets());
 }
 
 LogicalResult WaitOp::verify() {
@@ -164,6 +198,10 @@ LogicalResult RunOp::verify() {
                               : "of a stage's pass takes no variable");
   if (!update && (!getStage() || !getMicrobatch()))
     return emitOpError("of a stage's pass needs a stage and a microbatch");
+  if (update && (getStage() || getMicrobatch()))
+    return emitOpError("of an update takes no stage and no microbatch");
+  if (update && getNumResults() != 0)
+    return emitOpError("of an update gives no values");
   if (!getBetween().empty() && getPass() != PassKind::Backward)
     return emitOpError("has values between passes but is no fused backward");
   if (getOffsets() && getOffsets()->size() != getNumResults())

@@ -81,17 +81,46 @@ BundleType::verify(function_ref<InFlightDiagnostic()> emitError,
                    ArrayRef<RankedTensorType> members) {
   if (members.empty())
     return emitError() << "a bundle must have members";
-  for (RankedTensorType member : members)
+  for (RankedTensorType member : members) {
     if (!member.hasStaticShape())
       return emitError() << "members of a bundle must have static shapes, got "
                          << member;
+    if (!isBufferTensor(member))
+      return emitError() << "no buffer can hold this member of a bundle: "
+                         << member;
+  }
   return success();
 }
 
-int64_t weir::getTensorBytes(RankedTensorType type) {
-  Type element = type.getElementType();
+LogicalResult
+ReceivingType::verify(function_ref<InFlightDiagnostic()> emitError,
+                      RankedTensorType tensor) {
+  if (!isBufferTensor(tensor))
+    return emitError() << "no buffer can hold what is received: " << tensor;
+  return success();
+}
+
+/// Bytes of `type`, or nothing if it is no tensor that a buffer can hold.
+static std::optional<int64_t> getBufferBytes(Type type) {
+  constexpr int64_t maxBytes = int64_t(1) << 48;
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor || !tensor.getElementType().isIntOrIndexOrFloat())
+    return std::nullopt;
+  Type element = tensor.getElementType();
   int64_t bits = element.isIndex() ? 64 : element.getIntOrFloatBitWidth();
-  return type.getNumElements() * ((bits + 7) / 8);
+  int64_t bytes = (bits + 7) / 8;
+  for (int64_t size : tensor.getShape()) {
+    if (ShapedType::isDynamic(size) || size < 1 || size > maxBytes / bytes)
+      return std::nullopt;
+    bytes *= size;
+  }
+  return bytes;
+}
+
+bool weir::isBufferTensor(Type type) { return getBufferBytes(type).has_value(); }
+
+int64_t weir::getTensorBytes(RankedTensorType type) {
+  return getBufferBytes(type).value_or(0);
 }
 
 SmallVector<int64_t> weir::getMemberOffsets(BundleType type) {

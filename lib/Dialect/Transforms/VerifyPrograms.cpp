@@ -11,6 +11,7 @@
 #include "weir/Dialect/Transforms/Passes.h"
 
 #include <map>
+#include <set>
 
 namespace weir {
 #define GEN_PASS_DEF_WEIRVERIFYPROGRAMS
@@ -51,15 +52,18 @@ private:
   LogicalResult verifyDevices();
   LogicalResult matchQueues();
   LogicalResult verifyTokens(ProgramOp program);
-  LogicalResult verifyValues();
-  LogicalResult verifyRun(ProgramOp program, RunOp run);
-  LogicalResult verifyUpdate(ProgramOp program, RunOp run);
-  LogicalResult verifyComplete();
-  LogicalResult verifyVariables(ProgramOp program);
   LogicalResult verifyProgress();
+  LogicalResult verifyValues();
+  LogicalResult verifyLoad(LoadOp load);
+  LogicalResult verifySend(SendStartOp send);
+  LogicalResult verifyRun(ProgramOp program, RunOp run);
+  LogicalResult verifyUpdate(RunOp run);
+  LogicalResult verifyComplete();
+  LogicalResult verifyResidents(ProgramOp program);
   LogicalResult verifyPlan(ProgramOp program);
 
-  bool isMeaning(Value operand, const Meaning &expected);
+  UpdateOp findUpdate(StringRef variable);
+  ArrayRef<PassBuffer> getBuffers(StagePassOpInterface pass);
   Meaning getMeaning(Value value);
   std::string describe(const Meaning &meaning);
 
@@ -67,11 +71,12 @@ private:
   SmallVector<StagePasses> stages;
   SmallVector<ProgramOp> programs;
   std::map<std::pair<int64_t, int64_t>, Queue> queues; // (from, to)
-  DenseMap<int64_t, SendStartOp> sendOf;
-  DenseMap<int64_t, RecvStartOp> recvOf;
+  std::map<int64_t, SendStartOp> sendOf; // by message
+  std::map<int64_t, RecvStartOp> recvOf;
   /// Runs by stage, kind (never fused) and microbatch.
   std::map<std::tuple<int64_t, int, int64_t>, RunOp> runs;
   DenseMap<int64_t, RunOp> firstRunOfStage;
+  DenseMap<Operation *, SmallVector<PassBuffer>> buffersOf; // by pass
   int64_t microbatches = 0;
 };
 
@@ -106,13 +111,14 @@ LogicalResult Verifier::verify() {
   for (ProgramOp program : programs)
     if (failed(verifyTokens(program)))
       return failure();
-  if (failed(verifyValues()) || failed(verifyComplete()))
+  // Progress comes first: where messages wait for one another in a circle, their
+  // values have no meaning.
+  if (failed(verifyProgress()) || failed(verifyValues()) ||
+      failed(verifyComplete()))
     return failure();
   for (ProgramOp program : programs)
-    if (failed(verifyVariables(program)))
+    if (failed(verifyResidents(program)))
       return failure();
-  if (failed(verifyProgress()))
-    return failure();
   for (ProgramOp program : programs)
     if (program.getArena() && failed(verifyPlan(program)))
       return failure();
@@ -127,6 +133,9 @@ LogicalResult Verifier::verifyDevices() {
                                 << program.getDevice()
                                 << ", but the devices must be 0 to "
                                 << programs.size() - 1 << ", each once";
+      if (index > 0)
+        diag.attachNote(programs[index - 1].getLoc())
+            << "device " << programs[index - 1].getDevice() << " is here";
       return diag;
     }
     if (int64_t(program.getMicrobatches()) != microbatches) {
@@ -143,7 +152,7 @@ LogicalResult Verifier::verifyDevices() {
 
 /// Records the transfer under its message number; refuses a second one.
 template <typename TransferOp>
-static LogicalResult recordMessage(DenseMap<int64_t, TransferOp> &byNumber,
+static LogicalResult recordMessage(std::map<int64_t, TransferOp> &byNumber,
                                    TransferOp op) {
   auto [it, isNew] = byNumber.try_emplace(op.getMessage(), op);
   if (isNew)
@@ -159,13 +168,16 @@ LogicalResult Verifier::matchQueues() {
     int64_t device = program.getDevice();
     for (Operation &op : program.getBody().front()) {
       int64_t peer = 0;
+      std::optional<uint64_t> microbatch;
       if (auto send = dyn_cast<SendStartOp>(op)) {
         peer = send.getPeer();
+        microbatch = send.getMicrobatch();
         queues[{device, peer}].sends.push_back(send);
         if (failed(recordMessage(sendOf, send)))
           return failure();
       } else if (auto receive = dyn_cast<RecvStartOp>(op)) {
         peer = receive.getPeer();
+        microbatch = receive.getMicrobatch();
         queues[{peer, device}].receives.push_back(receive);
         if (failed(recordMessage(recvOf, receive)))
           return failure();
@@ -174,6 +186,9 @@ LogicalResult Verifier::matchQueues() {
       }
       if (peer == device || peer < 0 || peer >= int64_t(programs.size()))
         return op.emitError("has no such peer: device ") << peer;
+      if (microbatch && *microbatch >= uint64_t(microbatches))
+        return op.emitError("is of microbatch ")
+               << int64_t(*microbatch) << " of " << microbatches;
     }
   }
   for (auto &[key, queue] : queues) {
@@ -225,8 +240,7 @@ Meaning Verifier::getMeaning(Value value) {
   Operation *op = value.getDefiningOp();
   if (auto wait = dyn_cast<WaitOp>(op)) {
     auto receive = wait.getToken().getDefiningOp<RecvStartOp>();
-    SendStartOp send = sendOf.lookup(receive.getMessage());
-    return getMeaning(send.getValue());
+    return getMeaning(sendOf.at(receive.getMessage()).getValue());
   }
   if (auto resident = dyn_cast<ResidentOp>(op)) {
     if (resident.getKind() == ResidentKind::Gradient)
@@ -339,12 +353,50 @@ LogicalResult Verifier::verifyRun(ProgramOp program, RunOp run) {
   return success();
 }
 
-LogicalResult Verifier::verifyUpdate(ProgramOp program, RunOp run) {
+UpdateOp Verifier::findUpdate(StringRef variable) {
+  for (auto update : pipeline.getBody().getOps<UpdateOp>())
+    if (update.getVariable() == variable)
+      return update;
+  return {};
+}
+
+ArrayRef<PassBuffer> Verifier::getBuffers(StagePassOpInterface pass) {
+  SmallVector<PassBuffer> &buffers = buffersOf[pass];
+  if (buffers.empty())
+    buffers = getPassBuffers(pass);
+  return buffers;
+}
+
+LogicalResult Verifier::verifyLoad(LoadOp load) {
+  Meaning meaning = getMeaning(load.getResult());
+  if (!meaning.value)
+    return load.emitError("loads \"")
+           << load.getInput() << "\", but the pipeline has no such input";
+  if (load.getType() != meaning.value.getType())
+    return load.emitError("loads ")
+           << load.getType() << ", but the input is "
+           << meaning.value.getType();
+  if (load.getMicrobatch() >= uint64_t(microbatches))
+    return load.emitError("loads microbatch ")
+           << meaning.microbatch << " of " << microbatches;
+  return success();
+}
+
+LogicalResult Verifier::verifySend(SendStartOp send) {
+  auto resident = send.getValue().getDefiningOp<ResidentOp>();
+  if (!resident || resident.getKind() == ResidentKind::Gradient ||
+      resident.getKind() == ResidentKind::Count)
+    return success();
+  InFlightDiagnostic diag =
+      send.emitError("sends a resident that every device has for itself: ")
+      << stringifyResidentKind(resident.getKind());
+  diag.attachNote(resident.getLoc()) << "the resident is here";
+  return diag;
+}
+
+LogicalResult Verifier::verifyUpdate(RunOp run) {
   StringRef variable = *run.getVariable();
-  UpdateOp update;
-  for (auto candidate : pipeline.getBody().getOps<UpdateOp>())
-    if (candidate.getVariable() == variable)
-      update = candidate;
+  UpdateOp update = findUpdate(variable);
   if (!update)
     return run.emitError("the pipeline has no update of @") << variable;
   if (run.getInputs().size() != update.getUses() + 1)
@@ -373,10 +425,18 @@ LogicalResult Verifier::verifyValues() {
     for (auto run : program.getBody().getOps<RunOp>())
       if (!run.getVariable() && failed(verifyRun(program, run)))
         return failure();
+  for (ProgramOp program : programs) {
+    for (auto load : program.getBody().getOps<LoadOp>())
+      if (failed(verifyLoad(load)))
+        return failure();
+    for (auto send : program.getBody().getOps<SendStartOp>())
+      if (failed(verifySend(send)))
+        return failure();
+  }
   for (ProgramOp program : programs)
     for (auto run : program.getBody().getOps<RunOp>()) {
       if (run.getVariable()) {
-        if (failed(verifyUpdate(program, run)))
+        if (failed(verifyUpdate(run)))
           return failure();
         continue;
       }
@@ -421,14 +481,24 @@ LogicalResult Verifier::verifyComplete() {
   return success();
 }
 
-LogicalResult Verifier::verifyVariables(ProgramOp program) {
-  // Residents by kind, variable and index.
-  std::map<std::tuple<int, StringRef, int64_t>, ResidentOp> residents;
+/// "gradient @w 0", "count".
+static std::string nameResident(ResidentKind kind, StringRef variable,
+                                int64_t index) {
+  std::string name = stringifyResidentKind(kind).str();
+  if (!variable.empty())
+    name += (" @" + variable).str();
+  if (kind == ResidentKind::Gradient || kind == ResidentKind::State)
+    name += " " + std::to_string(index);
+  return name;
+}
+
+LogicalResult Verifier::verifyResidents(ProgramOp program) {
+  std::map<std::tuple<ResidentKind, StringRef, int64_t>, ResidentOp> residents;
   for (auto resident : program.getBody().getOps<ResidentOp>()) {
-    auto key = std::tuple(static_cast<int>(resident.getKind()),
-                          resident.getVariable().value_or(""),
-                          int64_t(resident.getIndex().value_or(0)));
-    auto [it, isNew] = residents.try_emplace(key, resident);
+    auto [it, isNew] = residents.try_emplace(
+        {resident.getKind(), resident.getVariable().value_or(""),
+         resident.getIndex().value_or(0)},
+        resident);
     if (isNew)
       continue;
     InFlightDiagnostic diag = resident.emitError("is there twice");
@@ -436,73 +506,111 @@ LogicalResult Verifier::verifyVariables(ProgramOp program) {
     return diag;
   }
   auto require = [&](RunOp run, ResidentKind kind, StringRef variable,
-                     int64_t index) -> LogicalResult {
-    if (residents.count({static_cast<int>(kind), variable, index}))
-      return success();
+                     int64_t index) -> FailureOr<ResidentOp> {
+    auto it = residents.find({kind, variable, index});
+    if (it != residents.end())
+      return it->second;
     return run.emitError("needs a resident ")
-           << stringifyResidentKind(kind) << " @" << variable << " " << index
+           << nameResident(kind, variable, index)
            << ", which the program lacks";
   };
 
-  // The last run that reads or gathers for a variable, before its update or a
-  // send of the gradient.
+  // From `settled` on nothing may be added to an accumulator, because it is sent
+  // or an update takes it, and no pass may read a parameter, because it is the
+  // next step's.
+  DenseMap<Operation *, Operation *> settled;
+  DenseSet<Operation *> gathered;
   llvm::StringMap<RunOp> updated;
-  llvm::StringMap<Operation *> sent;
-  for (Operation &op : program.getBody().front()) {
-    if (auto send = dyn_cast<SendStartOp>(op)) {
-      Meaning meaning = getMeaning(send.getValue());
-      if (!meaning.variable.empty())
-        sent.try_emplace(meaning.variable, &op);
+  auto settle = [&](Value value, Operation *by) {
+    if (auto resident = value.getDefiningOp<ResidentOp>())
+      settled.try_emplace(resident, by);
+  };
+  auto visitPass = [&](RunOp run, StagePassOpInterface pass) -> LogicalResult {
+    for (const PassBuffer &buffer : getBuffers(pass)) {
+      std::optional<ResidentKind> kind = buffer.getResidentKind();
+      if (!kind)
+        continue;
+      FailureOr<ResidentOp> resident =
+          require(run, *kind, buffer.variable, buffer.index);
+      if (failed(resident))
+        return failure();
+      bool isRead = *kind == ResidentKind::Parameter;
+      if (!isRead)
+        gathered.insert(*resident);
+      // Who gathers for a variable updates it.
+      if (*kind == ResidentKind::Gradient &&
+          failed(require(run, ResidentKind::Parameter, buffer.variable, 0)))
+        return failure();
+      Operation *tooEarly = settled.lookup(*resident);
+      if (!tooEarly)
+        continue;
+      InFlightDiagnostic diag =
+          tooEarly->emitError("comes before a pass that ")
+          << (isRead ? "reads " : "adds to ")
+          << nameResident(*kind, buffer.variable, buffer.index);
+      diag.attachNote(run.getLoc()) << "the pass runs here";
+      return diag;
     }
+    return success();
+  };
+  auto visitUpdate = [&](RunOp run) -> LogicalResult {
+    StringRef variable = *run.getVariable();
+    auto [it, isNew] = updated.try_emplace(variable, run);
+    if (!isNew) {
+      InFlightDiagnostic diag = run.emitError("@")
+                                << variable << " is updated twice";
+      diag.attachNote(it->second.getLoc()) << "it is updated here too";
+      return diag;
+    }
+    for (const PassBuffer &buffer : getBuffers(findUpdate(variable))) {
+      // Gradients and the count are operands.
+      std::optional<ResidentKind> kind = buffer.getResidentKind();
+      if (!kind || *kind == ResidentKind::Gradient ||
+          *kind == ResidentKind::Count)
+        continue;
+      FailureOr<ResidentOp> resident =
+          require(run, *kind, buffer.variable, buffer.index);
+      if (failed(resident))
+        return failure();
+      if (*kind == ResidentKind::Parameter)
+        settle(resident->getResult(), run);
+    }
+    for (Value operand : run.getInputs())
+      settle(operand, run);
+    return success();
+  };
+  for (Operation &op : program.getBody().front()) {
+    if (auto send = dyn_cast<SendStartOp>(op))
+      settle(send.getValue(), send);
     auto run = dyn_cast<RunOp>(op);
     if (!run)
       continue;
     if (run.getVariable()) {
-      auto [it, isNew] = updated.try_emplace(*run.getVariable(), run);
-      if (!isNew) {
-        InFlightDiagnostic diag = run.emitError("@")
-                                  << *run.getVariable() << " is updated twice";
-        diag.attachNote(it->second.getLoc()) << "it is updated here too";
-        return diag;
-      }
+      if (failed(visitUpdate(run)))
+        return failure();
       continue;
     }
     for (PassKind kind : kindsOf(run.getPass()))
-      for (const PassBuffer &buffer :
-           getPassBuffers(stages[*run.getStage()].get(kind))) {
-        bool gathers = buffer.kind == PassBuffer::Kind::Gradient;
-        if (!gathers && buffer.kind != PassBuffer::Kind::Parameter)
-          continue;
-        if (failed(require(run,
-                           gathers ? ResidentKind::Gradient
-                                   : ResidentKind::Parameter,
-                           buffer.variable, buffer.index)))
-          return failure();
-        Operation *tooEarly = nullptr;
-        if (auto it = updated.find(buffer.variable); it != updated.end())
-          tooEarly = it->second;
-        else if (gathers && sent.contains(buffer.variable))
-          tooEarly = sent.lookup(buffer.variable);
-        if (!tooEarly)
-          continue;
-        InFlightDiagnostic diag =
-            tooEarly->emitError("comes before a pass that ")
-            << (gathers ? "adds to the gradient of" : "reads") << " @"
-            << buffer.variable;
-        diag.attachNote(run.getLoc()) << "the pass runs here";
-        return diag;
-      }
+      if (failed(visitPass(run, stages[*run.getStage()].get(kind))))
+        return failure();
   }
-  for (auto update : pipeline.getBody().getOps<UpdateOp>()) {
-    StringRef variable = update.getVariable();
-    bool held = residents.count(
-        {static_cast<int>(ResidentKind::Parameter), variable, 0});
-    if (held && !updated.contains(variable))
+
+  bool isReported =
+      pipeline.walk([](ReportOp) { return WalkResult::interrupt(); })
+          .wasInterrupted();
+  for (auto &[key, resident] : residents) {
+    auto [kind, variable, index] = key;
+    bool needsPass = kind == ResidentKind::Gradient ||
+                     (isReported && (kind == ResidentKind::Loss ||
+                                     kind == ResidentKind::Count));
+    if (needsPass && !gathered.contains(resident))
+      return resident.emitError("no pass of device ")
+             << program.getDevice() << " adds to "
+             << nameResident(kind, variable, index);
+    if (kind == ResidentKind::Parameter && findUpdate(variable) &&
+        !updated.contains(variable))
       return program.emitError("holds @")
              << variable << " but does not update it";
-    if (!held && updated.contains(variable))
-      return updated.lookup(variable).emitError("updates @")
-             << variable << ", which the device does not hold";
   }
   return success();
 }
@@ -516,7 +624,7 @@ LogicalResult Verifier::verifyProgress() {
     at.push_back(program.getBody().front().begin());
     end.push_back(program.getBody().front().end());
   }
-  DenseSet<int64_t> sendStarted, recvStarted;
+  std::set<int64_t> sendStarted, recvStarted;
   auto messageOf = [](WaitOp wait) -> int64_t {
     Operation *start = wait.getToken().getDefiningOp();
     if (auto send = dyn_cast<SendStartOp>(start))
@@ -534,7 +642,7 @@ LogicalResult Verifier::verifyProgress() {
           recvStarted.insert(receive.getMessage());
         else if (auto wait = dyn_cast<WaitOp>(op))
           if (int64_t message = messageOf(wait);
-              !sendStarted.contains(message) || !recvStarted.contains(message))
+              !sendStarted.count(message) || !recvStarted.count(message))
             break;
       }
   }
@@ -544,9 +652,8 @@ LogicalResult Verifier::verifyProgress() {
     auto wait = cast<WaitOp>(*at[device]);
     int64_t message = messageOf(wait);
     bool isSend = isa<SendingType>(wait.getToken().getType());
-    Operation *other = sendOf.lookup(message);
-    if (isSend)
-      other = recvOf.lookup(message);
+    Operation *other = isSend ? recvOf.at(message).getOperation()
+                              : sendOf.at(message).getOperation();
     int64_t peer = deviceOf(other);
     InFlightDiagnostic diag =
         wait.emitError("deadlock: device ")
@@ -579,10 +686,10 @@ LogicalResult Verifier::verifyPlan(ProgramOp program) {
     if (*offset % bufferAlignment != 0)
       return buffer.maker->emitError("offset ")
              << *offset << " is not a multiple of " << bufferAlignment;
-    if (*offset < 0 || *offset + buffer.bytes > arena)
-      return buffer.maker->emitError("bytes ")
-             << *offset << " to " << *offset + buffer.bytes
-             << " are outside the arena of " << arena << " bytes";
+    if (*offset < 0 || *offset > arena - buffer.bytes)
+      return buffer.maker->emitError() << buffer.bytes << " bytes at " << *offset
+                                       << " are outside the arena of " << arena
+                                       << " bytes";
   }
   // Sweep over the places; what lives is kept by offset, so that only neighbours
   // can overlap.

@@ -18,6 +18,28 @@ weir.variable @w <constant, 1.0> : tensor<?xf32>
 
 // -----
 
+// Numbers to start with are finite, deviations not negative.
+// expected-error@+1 {{'weir.variable' op cannot start as #weir.init<normal, -1.000000e+00>}}
+weir.variable @w <normal, -1.0> : tensor<4xf32>
+
+// -----
+
+// expected-error@+1 {{'weir.variable' op cannot start as #weir.init<constant, 0x7FF0000000000000>}}
+weir.variable @w <constant, 0x7FF0000000000000> : tensor<4xf32>
+
+// -----
+
+// Whatever becomes a buffer has a size that is not zero and can be added up.
+// expected-error@+1 {{attribute 'type' failed to satisfy constraint: type attribute of tensor of numbers, of static shape, with at least one element and at most 2^48 bytes}}
+weir.variable @w <constant, 1.0> : tensor<4x0xf32>
+
+// -----
+
+// expected-error@+1 {{attribute 'type' failed to satisfy constraint}}
+weir.variable @w <constant, 1.0> : tensor<4294967296x4294967296xf32>
+
+// -----
+
 // Reading needs a variable of that name.
 func.func @f() {
   // expected-error@+1 {{'weir.read' op names no variable: @w}}
@@ -129,6 +151,16 @@ func.func @f(%b: !weir.bundle<tensor<?xf32>>) { return }
 
 // -----
 
+// expected-error@+1 {{no buffer can hold this member of a bundle: 'tensor<4xcomplex<f32>>'}}
+func.func @f(%b: !weir.bundle<tensor<4xcomplex<f32>>>) { return }
+
+// -----
+
+// expected-error@+1 {{no buffer can hold what is received: 'tensor<?xf32>'}}
+func.func @f(%r: !weir.receiving<tensor<?xf32>>) { return }
+
+// -----
+
 func.func @f(%x: tensor<4xf32>) {
   // expected-error@+1 {{'weir.pack' op has members 'tensor<4xf32>' but the bundle is '!weir.bundle<tensor<4xf32>, tensor<4xf32>>'}}
   %b = weir.pack %x : (tensor<4xf32>) -> !weir.bundle<tensor<4xf32>, tensor<4xf32>>
@@ -170,6 +202,26 @@ weir.pipeline @p stages 0 () {
 "weir.pipeline"() ({
 ^bb0(%x: tensor<4xi32>):
 }) {sym_name = "p", stages = 1 : i64, inputs = []} : () -> ()
+
+// -----
+
+// More stages than any machine has devices are a slip of the pen.
+// expected-error@+1 {{'weir.pipeline' op has 1000000000000 stages, more than 65536}}
+weir.pipeline @p stages 1000000000000 () {
+}
+
+// -----
+
+// Data is told apart by name, and comes in buffers.
+// expected-error@+1 {{'weir.pipeline' op has two inputs of the name "tokens"}}
+weir.pipeline @p stages 1 (%x = "tokens" : tensor<4xi32>, %y = "tokens" : tensor<4xi32>) {
+}
+
+// -----
+
+// expected-error@+1 {{'weir.pipeline' op has input "tokens", which no buffer can hold: 'i32'}}
+weir.pipeline @p stages 1 (%x = "tokens" : i32) {
+}
 
 // -----
 
@@ -274,6 +326,66 @@ weir.pipeline @p stages 1 () {
 
 // -----
 
+// Each gradient is gathered in one place, so that one device has it, and its
+// order of additions is one.
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.pipeline @p stages 2 () {
+  weir.backward_weight 1 () {
+    %g = arith.constant dense<1.0> : tensor<f32>
+    // expected-note@+1 {{gathered here}}
+    weir.accumulate @w use 0, %g : tensor<f32>
+    weir.accumulate @w use 1, %g : tensor<f32>
+  }
+  weir.backward_weight 0 () {
+    %g = arith.constant dense<1.0> : tensor<f32>
+    // expected-error@+1 {{'weir.accumulate' op adds to a gradient that is gathered already}}
+    weir.accumulate @w use 0, %g : tensor<f32>
+  }
+}
+
+// -----
+
+// No gradient is lost.
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.pipeline @p stages 1 () {
+  weir.backward_weight 0 () {
+    %g = arith.constant dense<1.0> : tensor<f32>
+    // expected-error@+1 {{'weir.accumulate' op is of a use that the update does not take}}
+    weir.accumulate @w use 1, %g : tensor<f32>
+  }
+  // expected-note@+1 {{update here}}
+  weir.update @w uses 1 states [] (%w: tensor<f32>, %g: tensor<f32>,
+      %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    weir.yield %w : tensor<f32>
+  }
+}
+
+// -----
+
+// One pass knows the loss.
+weir.pipeline @p stages 2 () {
+  weir.forward 0 () {
+    %x = arith.constant dense<1.0> : tensor<f32>
+    // expected-note@+1 {{first one here}}
+    weir.report %x, %x : tensor<f32>, tensor<f32>
+  }
+  weir.forward 1 () {
+    %x = arith.constant dense<1.0> : tensor<f32>
+    // expected-error@+1 {{'weir.report' op is the second of the pipeline}}
+    weir.report %x, %x : tensor<f32>, tensor<f32>
+  }
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+  // expected-error@+1 {{'weir.forward' op has a workspace of -64 bytes}}
+  weir.forward 0 () attributes {workspace = -64 : i64} {
+  }
+}
+
+// -----
+
 // Bundles do not travel: what crosses stages is a tensor.
 weir.pipeline @p stages 2 () {
   // expected-note@+1 {{value produced here}}
@@ -342,9 +454,10 @@ weir.pipeline @p stages 1 () {
 
 // -----
 
+// expected-note@+1 {{variable declared here}}
 weir.variable @w <constant, 1.0> : tensor<5xf32>
 weir.pipeline @p stages 1 () {
-  // expected-error@+1 {{'weir.update' op updates 'tensor<4xf32>' but the variable is 'tensor<5xf32>'}}
+  // expected-error@+1 {{'weir.update' op has type 'tensor<4xf32>' but variable @w has 'tensor<5xf32>'}}
   weir.update @w uses 1 states [] (%w: tensor<4xf32>, %g: tensor<4xf32>,
       %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
     weir.yield %w : tensor<4xf32>
@@ -421,6 +534,19 @@ weir.pipeline @p stages 1 () {
 
 // -----
 
+// An update has its own variable, and no other.
+weir.variable @w <constant, 1.0> : tensor<4xf32>
+weir.pipeline @p stages 1 () {
+  weir.update @w uses 1 states [] (%w: tensor<4xf32>, %g: tensor<4xf32>,
+      %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    // expected-error@+1 {{'weir.read' op does not belong in an update, which has all it needs as arguments}}
+    %v = weir.read @w : tensor<4xf32>
+    weir.yield %v : tensor<4xf32>
+  }
+}
+
+// -----
+
 // An update without a body.
 weir.variable @w <constant, 1.0> : tensor<4xf32>
 weir.pipeline @p stages 1 () {
@@ -473,6 +599,18 @@ weir.program @d0 of @p device 0 microbatches 1 {
   // expected-error@+1 {{'weir.resident' op must come before all actions of the program}}
   %n = weir.resident count : tensor<f32>
 }
+
+// -----
+
+// A program sees nothing but what it makes.
+weir.pipeline @p stages 1 () {
+}
+// expected-note@below {{required by region isolation constraints}}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{using value defined outside the region}}
+  weir.run forward 0 microbatch 0 (%c) : (tensor<4xf32>) -> ()
+}
+%c = arith.constant dense<1.0> : tensor<4xf32>
 
 // -----
 
@@ -598,4 +736,73 @@ weir.pipeline @p stages 1 () {
 weir.program @d0 of @p device 0 microbatches 1 {
   // expected-error@+1 {{'weir.run' op has 2 offsets for 1 results}}
   %x = weir.run forward 0 microbatch 0 () at [0, 64] : () -> tensor<f32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.run' op of an update gives no values}}
+  %x = weir.run update @w () : () -> tensor<f32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.run' op of an update takes no stage and no microbatch}}
+  "weir.run"() {pass = #weir.pass<update>, variable = @w, microbatch = 0 : i64,
+      resultSegmentSizes = array<i32: 0, 0>} : () -> ()
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+// expected-note@+1 {{variable declared here}}
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.resident' op has type 'tensor<4xf32>' but variable @w has 'tensor<f32>'}}
+  %s = weir.resident state @w 0 : tensor<4xf32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.resident' op has a negative index}}
+  %s = weir.resident state @w -1 : tensor<f32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.resident' op count is a 'tensor<f32>', got 'tensor<f64>'}}
+  %n = weir.resident count : tensor<f64>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.load' op has 2 offsets for one buffer}}
+  %t = weir.load "tokens" microbatch 0 at [0, 64] : tensor<f32>
+}
+
+// -----
+
+weir.pipeline @p stages 1 () {
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  // expected-error@+1 {{'weir.recv_start' op has a negative message number}}
+  %r = weir.recv_start from 1 message -1 : !weir.receiving<tensor<f32>>
 }

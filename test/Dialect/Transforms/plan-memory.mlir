@@ -34,6 +34,10 @@ weir.program @one of @net device 0 microbatches 2 limit 1024 {
   %g = weir.resident gradient @w 0 : tensor<16xf32>
   // CHECK-NEXT: weir.resident count at [128]
   %count = weir.resident count : tensor<f32>
+  // CHECK-NEXT: weir.resident learning_rate at [192]
+  %rate = weir.resident learning_rate : tensor<f32>
+  // CHECK-NEXT: weir.resident step at [256]
+  %step = weir.resident step : tensor<f32>
   // CHECK-NEXT: weir.load "tokens" microbatch 0 at [[[T:[0-9]+]]]
   %t0 = weir.load "tokens" microbatch 0 : tensor<4xi32>
   // CHECK-NEXT: weir.run forward 0 microbatch 0 ({{.*}}) at [[[K:[0-9]+]]] scratch [[S:[0-9]+]]

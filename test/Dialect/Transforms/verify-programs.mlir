@@ -38,6 +38,10 @@
 // RUN: sed 's/message 3 : tensor/message 2 : tensor/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=REUSED
 // REUSED: error: {{.*}}message 2 is used twice
 // REUSED: note: first used here
+// Any other number will do, up to the largest.
+// RUN: sed 's/message 4/message 9223372036854775807/' %S/Inputs/two-devices.mlir | weir-opt --weir-verify-programs
+// RUN: sed 's/message 0 : tensor/message 0 microbatch 2 : tensor/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=SENTOF
+// SENTOF: error: {{.*}}is of microbatch 2 of 2
 // RUN: sed '/[%]s[c]/d' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=UNSENT
 // UNSENT: error: {{.*}}message 4 is never sent
 // RUN: sed 's/send_start %n to 0/send_start %n to 5/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=PEER
@@ -53,17 +57,40 @@
 // DEADLOCK: error: {{.*}}deadlock: device 0 waits here for message 1 to device 1
 // DEADLOCK: note: which device 1 receives only here
 // DEADLOCK: note: after device 1 has waited here
+// A value that two devices send to each other and nobody makes.
+// RUN: not weir-opt %t/circle.mlir --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=CIRCLE
+// CIRCLE: error: {{.*}}deadlock: device 0 waits here for message 0 from device 1
 
 // The residents a pass needs, and the place of updates.
 // RUN: sed -e '/resident parameter/d' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=RESIDENT
-// RESIDENT: error: {{.*}}needs a resident parameter @w 0, which the program lacks
+// RESIDENT: error: {{.*}}needs a resident parameter @w, which the program lacks
+// RUN: sed -e '/resident learning_rate/d' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=RATE
+// RATE: error: {{.*}}needs a resident learning_rate, which the program lacks
 // RUN: sed '/weir.run update/d' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=UPDATE
 // UPDATE: error: {{.*}}holds @w but does not update it
 // RUN: sed 's/weir.run update @w (%d, %c)/weir.run update @w (%c, %c)/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=GRADIENT
 // GRADIENT: error: {{.*}}operand 0 must be the gradient of use 0 of @w, but is the count
 // RUN: sed -e '/weir.run backward_weight 0 microbatch 1/{h;d}' -e '/weir.run update/G' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=EARLY
-// EARLY: error: {{.*}}comes before a pass that adds to the gradient of @w
+// EARLY: error: {{.*}}comes before a pass that adds to gradient @w 0
 // EARLY: note: the pass runs here
+// RUN: sed -e '/weir.run forward 1 microbatch 1/{h;d}' -e '/send_start [%]n/G' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=UNCOUNTED
+// UNCOUNTED: error: {{.*}}comes before a pass that adds to count
+// UNCOUNTED: note: the pass runs here
+
+// A count of a device that counts nothing is always zero (spelt so that lit does
+// not take it for its tool); what only the device
+// itself uses is not sent.
+// RUN: sed -e 's/.step = weir.resident .*/&\n%n = weir.resident \x63ount at [832] : tensor<f32>/' -e 's/(%d, %c)/(%d, %n)/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=OWN
+// OWN: error: {{.*}}no pass of device 0 adds to count
+// RUN: sed 's/send_start %n to 0/send_start %l to 0/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=PRIVATE
+// PRIVATE: error: {{.*}}sends a resident that every device has for itself: loss
+// PRIVATE: note: the resident is here
+
+// Loads of what is not there.
+// RUN: sed -e '/weir.load "tokens" microbatch 1/a weir.load "tokens" microbatch 2 at [832] : tensor<f32>' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=LOAD
+// LOAD: error: {{.*}}loads microbatch 2 of 2
+// RUN: sed 's/load "tokens" microbatch 1/load "labels" microbatch 1/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=INPUT
+// INPUT: error: {{.*}}loads "labels", but the pipeline has no such input
 
 // Devices and microbatches.
 // RUN: sed 's/device 1 microbatches 2/device 2 microbatches 2/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=DEVICE
@@ -83,7 +110,9 @@
 // RUN: sed 's/at .448. :/at [450] :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=ALIGN
 // ALIGN: error: {{.*}}offset 450 is not a multiple of 64
 // RUN: sed 's/at .448. :/at [1024] :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=OUTSIDE
-// OUTSIDE: error: {{.*}}bytes 1024 to 1028 are outside the arena of 1024 bytes
+// OUTSIDE: error: {{.*}}4 bytes at 1024 are outside the arena of 1024 bytes
+// RUN: sed 's/at .448. :/at [9223372036854775744] :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=BEYOND
+// BEYOND: error: {{.*}}4 bytes at 9223372036854775744 are outside the arena
 // RUN: sed 's/microbatch 0 at .256. :/microbatch 0 :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=NONE
 // NONE: error: {{.*}}has no offset for result 0
 // RUN: sed 's/arena 1024/arena 1024 limit 1000/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=LIMIT
@@ -127,4 +156,23 @@ weir.program @d1 of @p device 1 microbatches 2 {
   %g1 = weir.run forward 1 microbatch 1 (%y1) : (tensor<f32>) -> tensor<f32>
   %s1 = weir.send_start %g1 to 0 message 3 : tensor<f32>
   weir.wait %s1 : !weir.sending
+}
+
+//--- circle.mlir
+weir.pipeline @p stages 1 (%t = "tokens" : tensor<f32>) {
+  weir.forward 0 (%x = %t : tensor<f32>) {
+  }
+}
+weir.program @d0 of @p device 0 microbatches 1 {
+  %r = weir.recv_start from 1 message 0 : !weir.receiving<tensor<f32>>
+  %x = weir.wait %r : !weir.receiving<tensor<f32>> -> tensor<f32>
+  %s = weir.send_start %x to 1 message 1 : tensor<f32>
+  weir.wait %s : !weir.sending
+  weir.run forward 0 microbatch 0 (%x) : (tensor<f32>) -> ()
+}
+weir.program @d1 of @p device 1 microbatches 1 {
+  %r = weir.recv_start from 0 message 1 : !weir.receiving<tensor<f32>>
+  %x = weir.wait %r : !weir.receiving<tensor<f32>> -> tensor<f32>
+  %s = weir.send_start %x to 0 message 0 : tensor<f32>
+  weir.wait %s : !weir.sending
 }

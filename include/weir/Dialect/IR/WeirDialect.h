@@ -55,8 +55,13 @@ inline constexpr llvm::StringLiteral seconds = "weir.seconds";
 /// Alignment in bytes of buffers and of the members of a bundle.
 inline constexpr int64_t bufferAlignment = 64;
 
-/// Bytes of a dense tensor of static shape. Elements are whole bytes; `index`
-/// counts as 8 and `i1` as 1.
+/// Whether a buffer can hold values of `type`: a tensor of integers, indices or
+/// floating-point numbers, of static shape, with at least one element and at most
+/// 2^48 bytes. Sums of sizes of such tensors do not overflow.
+bool isBufferTensor(mlir::Type type);
+
+/// Bytes of a dense tensor. Elements are whole bytes; `index` counts as 8 and `i1`
+/// as 1. 0 for a tensor that no buffer can hold.
 int64_t getTensorBytes(mlir::RankedTensorType type);
 
 /// Bytes of a tensor or bundle, without alignment at the end.

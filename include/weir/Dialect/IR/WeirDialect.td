@@ -146,6 +146,7 @@ def Weir_ReceivingType : TypeDef<Weir_Dialect, "Receiving"> {
   let summary = "A receive that was started; waiting for it gives the tensor";
   let parameters = (ins "::mlir::RankedTensorType":$tensor);
   let assemblyFormat = "`<` $tensor `>`";
+  let genVerifyDecl = 1;
 }
 
 #endif // WEIR_DIALECT_IR_WEIRDIALECT_TD

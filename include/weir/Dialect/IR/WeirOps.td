@@ -16,7 +16,12 @@ include "mlir/IR/SymbolInterfaces.td"
 class Weir_Op<string mnemonic, list<Trait> traits = []>
     : Op<Weir_Dialect, mnemonic, traits>;
 
-def Weir_Value : AnyTypeOf<[AnyStaticShapeTensor, Weir_BundleType]>;
+/// What a buffer can hold.
+def Weir_Tensor : Type<CPred<"::weir::isBufferTensor($_self)">,
+    "tensor of numbers, of static shape, with at least one element and at most "
+    "2^48 bytes", "::mlir::RankedTensorType">;
+
+def Weir_Value : AnyTypeOf<[Weir_Tensor, Weir_BundleType]>;
 
 //===----------------------------------------------------------------------===//
 // Interfaces
@@ -62,11 +67,18 @@ def Weir_VariableOp : Weir_Op<"variable", [Symbol]> {
   let arguments = (ins SymbolNameAttr:$sym_name,
                        OptionalAttr<StrAttr>:$sym_visibility,
                        Weir_InitAttr:$init, UnitAttr:$decay,
-                       TypeAttrOf<AnyStaticShapeTensor>:$type);
+                       TypeAttrOf<Weir_Tensor>:$type);
   let assemblyFormat = [{
     $sym_name $init (`decay` $decay^)? attr-dict `:` $type
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Checks that `symbol` names a variable of type `type`; the error is at
+    /// `user`.
+    static ::llvm::LogicalResult
+    verifyUse(::mlir::Operation *user, ::mlir::FlatSymbolRefAttr symbol,
+              ::mlir::Type type, ::mlir::SymbolTableCollection &tables);
+  }];
 }
 
 def Weir_ReadOp : Weir_Op<"read",
@@ -340,7 +352,7 @@ def Weir_PackOp : Weir_Op<"pack", [Pure]> {
         -> !weir.bundle<tensor<4x8xf32>, tensor<4xi32>>
     ```
   }];
-  let arguments = (ins Variadic<AnyStaticShapeTensor>:$members);
+  let arguments = (ins Variadic<Weir_Tensor>:$members);
   let results = (outs Weir_BundleType:$bundle);
   let assemblyFormat = [{
     $members attr-dict `:` functional-type($members, $bundle)
@@ -359,7 +371,7 @@ def Weir_UnpackOp : Weir_Op<"unpack", [Pure]> {
     ```
   }];
   let arguments = (ins Weir_BundleType:$bundle);
-  let results = (outs Variadic<AnyStaticShapeTensor>:$members);
+  let results = (outs Variadic<Weir_Tensor>:$members);
   let assemblyFormat = [{
     $bundle attr-dict `:` functional-type($bundle, $members)
   }];
@@ -389,7 +401,7 @@ def Weir_YieldOp : Weir_Op<"yield", [Pure, Terminator]> {
 //===----------------------------------------------------------------------===//
 
 def Weir_ProgramOp : Weir_Op<"program",
-    [Symbol, SingleBlock, NoTerminator, NoRegionArguments,
+    [Symbol, IsolatedFromAbove, SingleBlock, NoTerminator, NoRegionArguments,
      DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "What one device does in a step, in order";
   let description = [{
@@ -430,7 +442,8 @@ def Weir_ProgramOp : Weir_Op<"program",
 class Weir_ActionOp<string mnemonic, list<Trait> traits = []>
     : Weir_Op<mnemonic, traits # [HasParent<"ProgramOp">]>;
 
-def Weir_ResidentOp : Weir_ActionOp<"resident"> {
+def Weir_ResidentOp : Weir_ActionOp<"resident",
+    [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "A buffer that lives through all steps";
   let description = [{
     `gradient` names the use, `state` the number of the optimizer's state.
@@ -447,9 +460,9 @@ def Weir_ResidentOp : Weir_ActionOp<"resident"> {
                        OptionalAttr<FlatSymbolRefAttr>:$variable,
                        OptionalAttr<I64Attr>:$index,
                        OptionalAttr<DenseI64ArrayAttr>:$offsets);
-  let results = (outs AnyStaticShapeTensor:$result);
+  let results = (outs Weir_Tensor:$result);
   let assemblyFormat = [{
-    $kind ($variable^)? ($index^)? (`at` $offsets^)? attr-dict
+    `` $kind ($variable^)? ($index^)? (`at` $offsets^)? attr-dict
     `:` type($result)
   }];
   let hasVerifier = 1;
@@ -466,11 +479,12 @@ def Weir_LoadOp : Weir_ActionOp<"load"> {
   }];
   let arguments = (ins StrAttr:$input, I64Attr:$microbatch,
                        OptionalAttr<DenseI64ArrayAttr>:$offsets);
-  let results = (outs AnyStaticShapeTensor:$result);
+  let results = (outs Weir_Tensor:$result);
   let assemblyFormat = [{
     $input `microbatch` $microbatch (`at` $offsets^)? attr-dict
     `:` type($result)
   }];
+  let hasVerifier = 1;
 }
 
 def Weir_RunOp : Weir_ActionOp<"run", [AttrSizedResultSegments]> {
@@ -518,13 +532,14 @@ def Weir_SendStartOp : Weir_ActionOp<"send_start"> {
     %s = weir.send_start %y to 1 message 4 microbatch 3 : tensor<4x8xf32>
     ```
   }];
-  let arguments = (ins AnyStaticShapeTensor:$value, I64Attr:$peer,
+  let arguments = (ins Weir_Tensor:$value, I64Attr:$peer,
                        I64Attr:$message, OptionalAttr<I64Attr>:$microbatch);
   let results = (outs Weir_SendingType:$token);
   let assemblyFormat = [{
     $value `to` $peer `message` $message (`microbatch` $microbatch^)?
     attr-dict `:` type($value)
   }];
+  let hasVerifier = 1;
 }
 
 def Weir_RecvStartOp : Weir_ActionOp<"recv_start"> {
@@ -547,6 +562,7 @@ def Weir_RecvStartOp : Weir_ActionOp<"recv_start"> {
     `from` $peer `message` $message (`microbatch` $microbatch^)?
     (`at` $offsets^)? attr-dict `:` qualified(type($token))
   }];
+  let hasVerifier = 1;
 }
 
 def Weir_WaitOp : Weir_ActionOp<"wait"> {
@@ -564,7 +580,7 @@ def Weir_WaitOp : Weir_ActionOp<"wait"> {
     ```
   }];
   let arguments = (ins AnyTypeOf<[Weir_SendingType, Weir_ReceivingType]>:$token);
-  let results = (outs Optional<AnyStaticShapeTensor>:$result);
+  let results = (outs Optional<Weir_Tensor>:$result);
   let assemblyFormat = [{
     $token attr-dict `:` qualified(type($token)) (`->` type($result)^)?
   }];
