@@ -28,6 +28,10 @@ func::FuncOp weir::findJointGraph(ModuleOp module) {
     }
     joint = function;
   }
+  if (joint && !llvm::hasSingleElement(joint.getBody())) {
+    joint.emitError("a joint graph needs a body of one block");
+    return {};
+  }
   if (!joint)
     module.emitError("no joint graph: no function marked 'weir.joint'; run "
                      "weir-differentiate first");

@@ -21,7 +21,8 @@
 namespace weir {
 
 /// The joint graph of a module, the function marked `weir.joint`. Emits an error
-/// at the module and returns null if there is none or more than one.
+/// and returns null if there is none or more than one, or if its body is not one
+/// block.
 mlir::func::FuncOp findJointGraph(mlir::ModuleOp module);
 
 /// Whether `op` belongs to no stage because every pass that uses it has its own

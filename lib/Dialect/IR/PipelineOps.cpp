@@ -239,8 +239,49 @@ static LogicalResult verifyAccumulators(PipelineOp pipeline) {
   return failure(walk.wasInterrupted());
 }
 
+/// Whether `producer` has run before `pass` in every schedule. A microbatch goes
+/// through F of stage 0, 1, ..., then through B of the last stage, ..., of stage
+/// 0; W of a stage comes at any time after its B, and nothing waits for it.
+static bool runsBefore(StagePassOpInterface producer,
+                       StagePassOpInterface pass) {
+  int64_t from = producer.getStageNumber(), to = pass.getStageNumber();
+  PassKind kind = pass.getPassKind();
+  switch (producer.getPassKind()) {
+  case PassKind::Forward:
+    return kind != PassKind::Forward || from < to;
+  case PassKind::BackwardInput:
+    return kind == PassKind::BackwardInput    ? from > to
+           : kind == PassKind::BackwardWeight ? from >= to
+                                              : false;
+  default:
+    return false;
+  }
+}
+
+/// Checks that a pass takes only what is there when it runs, and bundles only of
+/// its own stage.
+static LogicalResult verifyOperands(StagePassOpInterface pass) {
+  for (Value operand : pass->getOperands()) {
+    auto producer =
+        dyn_cast_or_null<StagePassOpInterface>(operand.getDefiningOp());
+    bool isBundle = isa<BundleType>(operand.getType());
+    StringRef fault;
+    if (isBundle && (!producer || producer.getStageNumber() !=
+                                      pass.getStageNumber()))
+      fault = "takes a bundle that another stage made";
+    else if (producer && !runsBefore(producer, pass))
+      fault = "takes a value of a pass that need not have run yet";
+    if (fault.empty())
+      continue;
+    InFlightDiagnostic diag = pass->emitOpError(fault);
+    if (producer)
+      diag.attachNote(producer.getLoc()) << "value produced here";
+    return diag;
+  }
+  return success();
+}
+
 LogicalResult PipelineOp::verifyRegions() {
-  constexpr int64_t maxStages = 1 << 16;
   int64_t numStages = getStages();
   if (numStages < 1)
     return emitOpError("needs at least one stage");
@@ -293,23 +334,9 @@ LogicalResult PipelineOp::verifyRegions() {
     }
     seen[{stage, kind}] = &op;
   }
-  // A bundle stays within its stage.
-  for (Operation &op : getBody().front()) {
-    auto pass = cast<StagePassOpInterface>(op);
-    for (Value operand : op.getOperands()) {
-      if (!isa<BundleType>(operand.getType()))
-        continue;
-      auto producer =
-          dyn_cast_or_null<StagePassOpInterface>(operand.getDefiningOp());
-      if (producer && producer.getStageNumber() == pass.getStageNumber())
-        continue;
-      InFlightDiagnostic diag =
-          op.emitOpError("takes a bundle that another stage made");
-      if (producer)
-        diag.attachNote(producer.getLoc()) << "value produced here";
-      return diag;
-    }
-  }
+  for (auto pass : getBody().getOps<StagePassOpInterface>())
+    if (failed(verifyOperands(pass)))
+      return failure();
   return verifyAccumulators(*this);
 }
 

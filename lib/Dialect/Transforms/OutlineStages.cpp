@@ -96,6 +96,14 @@ LogicalResult OutlineStages::gather(func::FuncOp joint) {
     if (!stage || !kind)
       return op.emitError("has no stage and pass; run weir-partition and "
                           "weir-split-backward first");
+    if (*stage < 0 || *stage >= maxStages)
+      return op.emitError("is of stage ")
+             << *stage << ", but stages are 0 to " << maxStages - 1;
+    if (kind.getValue() == PassKind::Backward ||
+        kind.getValue() == PassKind::Update)
+      return op.emitError("is of pass ")
+             << stringifyPassKind(kind.getValue())
+             << "; an op is forward, backward_input or backward_weight";
     opsOf[{*stage, static_cast<int>(kind.getValue())}].push_back(&op);
     numStages = std::max(numStages, *stage + 1);
   }
@@ -103,6 +111,10 @@ LogicalResult OutlineStages::gather(func::FuncOp joint) {
     auto it = opsOf.find({stage, static_cast<int>(kind)});
     return it == opsOf.end() ? SmallVector<Operation *>() : it->second;
   };
+  for (int64_t s = 0; s < numStages; ++s)
+    if (opsOfPass(s, PassKind::Forward).empty())
+      return joint.emitError("has no forward op of stage ")
+             << s << ", but ops of stage " << numStages - 1;
   int64_t firstBackward = numStages;
   for (int64_t s = numStages - 1; s >= 0; --s)
     if (!opsOfPass(s, PassKind::BackwardInput).empty() ||
@@ -141,6 +153,15 @@ LogicalResult OutlineStages::gather(func::FuncOp joint) {
       forEachNeed(op, isOwnOp, [&](Value value) {
         pass.needs.insert(value);
         Operation *producer = value.getDefiningOp();
+        if (producer && !isBufferTensor(value.getType())) {
+          InFlightDiagnostic diag = op->emitError("needs a value of another "
+                                                  "pass that no buffer can "
+                                                  "hold: ")
+                                    << value.getType();
+          diag.attachNote(producer->getLoc()) << "value produced here";
+          ordered = failure();
+          return;
+        }
         if (!producer || passOf.lookup(producer) < own)
           return;
         InFlightDiagnostic diag =

@@ -401,7 +401,35 @@ weir.pipeline @p stages 2 () {
 
 // -----
 
-// Nor are they data.
+// A pass takes what has been made when it runs, whatever the schedule: nothing
+// waits for a W, and no B for that of an earlier stage.
+weir.pipeline @p stages 2 () {
+  // expected-note@+1 {{value produced here}}
+  %x = weir.backward_weight 1 () -> tensor<f32> {
+    %x = arith.constant dense<1.0> : tensor<f32>
+    weir.yield %x : tensor<f32>
+  }
+  // expected-error@+1 {{'weir.backward_input' op takes a value of a pass that need not have run yet}}
+  weir.backward_input 0 (%a = %x : tensor<f32>) {
+  }
+}
+
+// -----
+
+weir.pipeline @p stages 2 () {
+  // expected-note@+1 {{value produced here}}
+  %x = weir.backward_input 0 () -> tensor<f32> {
+    %x = arith.constant dense<1.0> : tensor<f32>
+    weir.yield %x : tensor<f32>
+  }
+  // expected-error@+1 {{'weir.forward' op takes a value of a pass that need not have run yet}}
+  weir.forward 1 (%a = %x : tensor<f32>) {
+  }
+}
+
+// -----
+
+// Nor are bundles data.
 weir.pipeline @p stages 1 (%b = "tokens" : !weir.bundle<tensor<f32>>) {
   // expected-error@+1 {{'weir.forward' op takes a bundle that another stage made}}
   weir.forward 0 (%a = %b : !weir.bundle<tensor<f32>>) {

@@ -36,3 +36,49 @@ func.func @m(%x: tensor<4xf32>) attributes {weir.joint} {
   } -> tensor<f32>
   return
 }
+
+// -----
+
+// Stages are counted from 0, to a number that a machine could have.
+func.func @m(%x: tensor<4xf32>) attributes {weir.joint} {
+  // expected-error @+1 {{is of stage -1, but stages are 0 to 65535}}
+  %y = arith.addf %x, %x {weir.stage = -1 : i64, weir.pass = #weir.pass<forward>} : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @m(%x: tensor<4xf32>) attributes {weir.joint} {
+  // expected-error @+1 {{is of stage 9223372036854775807, but stages are 0 to 65535}}
+  %y = arith.addf %x, %x {weir.stage = 9223372036854775807 : i64, weir.pass = #weir.pass<forward>} : tensor<4xf32>
+  return
+}
+
+// -----
+
+// A fused backward is made of passes, not of ops.
+func.func @m(%x: tensor<4xf32>) attributes {weir.joint} {
+  // expected-error @+1 {{is of pass backward; an op is forward, backward_input or backward_weight}}
+  %y = arith.addf %x, %x {weir.stage = 0 : i64, weir.pass = #weir.pass<backward>} : tensor<4xf32>
+  return
+}
+
+// -----
+
+// No stage is left out.
+// expected-error @+1 {{has no forward op of stage 0, but ops of stage 1}}
+func.func @m(%x: tensor<4xf32>) attributes {weir.joint} {
+  %y = arith.addf %x, %x {weir.stage = 1 : i64, weir.pass = #weir.pass<forward>} : tensor<4xf32>
+  return
+}
+
+// -----
+
+// What passes hand on is in buffers.
+func.func @m(%x: tensor<4xf32>, %i: tensor<index>) attributes {weir.joint} {
+  // expected-note @+1 {{value produced here}}
+  %j = tensor.extract %i[] {weir.stage = 0 : i64, weir.pass = #weir.pass<forward>} : tensor<index>
+  // expected-error @+1 {{needs a value of another pass that no buffer can hold: 'index'}}
+  %y = tensor.extract %x[%j] {weir.stage = 1 : i64, weir.pass = #weir.pass<forward>} : tensor<4xf32>
+  return
+}

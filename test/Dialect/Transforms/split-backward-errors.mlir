@@ -15,3 +15,9 @@ module {
   // expected-error @+1 {{more than one function marked 'weir.joint'}}
   func.func @g() attributes {weir.joint} { return }
 }
+
+// -----
+
+// A declaration has nothing to split.
+// expected-error @+1 {{a joint graph needs a body of one block}}
+func.func private @f(tensor<4xf32>) attributes {weir.joint}

@@ -52,6 +52,9 @@ inline constexpr llvm::StringLiteral bytes = "weir.bytes";
 inline constexpr llvm::StringLiteral seconds = "weir.seconds";
 } // namespace attr
 
+/// No pipeline has more stages than this.
+inline constexpr int64_t maxStages = 1 << 16;
+
 /// Alignment in bytes of buffers and of the members of a bundle.
 inline constexpr int64_t bufferAlignment = 64;
 
