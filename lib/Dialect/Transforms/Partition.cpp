@@ -19,8 +19,9 @@
 #include "weir/Schedule/Problem.h"
 
 #include "mlir/IR/Remarks.h"
-#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
+
+#include <map>
 
 namespace weir {
 #define GEN_PASS_DEF_WEIRPARTITION
@@ -32,6 +33,9 @@ using namespace weir;
 
 /// How much slower than the fastest cut a stage may be in favour of sending less.
 static constexpr double timeTolerance = 0.1;
+
+/// No op takes longer than this, so sums and squares stay finite.
+static constexpr double maxSeconds = 1e100;
 
 namespace {
 
@@ -64,7 +68,7 @@ struct Partition : weir::impl::WeirPartitionBase<Partition> {
   }
 
   LogicalResult partition(func::FuncOp joint);
-  Chain buildChain(func::FuncOp joint);
+  FailureOr<Chain> buildChain(func::FuncOp joint);
   FailureOr<SmallVector<int64_t>> chooseCuts(func::FuncOp joint,
                                              const Chain &chain,
                                              ArrayRef<int> deviceOfStage);
@@ -83,16 +87,23 @@ struct Partition : weir::impl::WeirPartitionBase<Partition> {
 
 } // namespace
 
-Chain Partition::buildChain(func::FuncOp joint) {
+FailureOr<Chain> Partition::buildChain(func::FuncOp joint) {
   Chain chain;
   Block &body = joint.getBody().front();
-  DenseMap<int64_t, int64_t> positionOf; // weir.op -> index in chain.ops
+  std::map<int64_t, int64_t> positionOf; // weir.op -> index in chain.ops
   DenseMap<Operation *, int64_t> indexOf;
   for (Operation &op : body) {
     std::optional<int64_t> number = getInteger(&op, attr::op);
     if (!number || isRepeated(&op))
       continue;
-    positionOf[*number] = indexOf[&op] = chain.ops.size();
+    auto [it, isNew] = positionOf.try_emplace(*number, chain.ops.size());
+    if (!isNew) {
+      InFlightDiagnostic diag = op.emitError("has the number ")
+                                << *number << " of another op";
+      diag.attachNote(chain.ops[it->second]->getLoc()) << "the other op is here";
+      return diag;
+    }
+    indexOf[&op] = chain.ops.size();
     chain.ops.push_back(&op);
   }
   int64_t n = chain.size();
@@ -102,8 +113,12 @@ Chain Partition::buildChain(func::FuncOp joint) {
     if (!number)
       number = getInteger(&op, attr::adjointOf);
     auto it = number ? positionOf.find(*number) : positionOf.end();
+    double time = getDouble(&op, attr::seconds);
+    if (!(time >= 0.0 && time <= maxSeconds))
+      return op.emitError("takes ")
+             << time << " seconds; a duration is 0 to " << maxSeconds;
     if (it != positionOf.end())
-      seconds[it->second] += getDouble(&op, attr::seconds);
+      seconds[it->second] += time;
   }
   chain.secondsBefore.assign(n + 1, 0.0);
   chain.keptBefore.assign(n + 1, 0);
@@ -381,7 +396,7 @@ LogicalResult Partition::checkDevices(func::FuncOp joint, const Chain &chain,
 void Partition::colour(func::FuncOp joint, const Chain &chain,
                        ArrayRef<int64_t> cuts) {
   Builder builder(joint.getContext());
-  DenseMap<int64_t, int64_t> stageOfNumber;
+  std::map<int64_t, int64_t> stageOfNumber;
   for (int64_t s = 0; s < stages; ++s)
     for (int64_t i = cuts[s]; i < cuts[s + 1]; ++i)
       stageOfNumber[*getInteger(chain.ops[i], attr::op)] = s;
@@ -412,7 +427,10 @@ LogicalResult Partition::partition(func::FuncOp joint) {
   if (stages < 1)
     return joint.emitError("needs at least one stage, got ")
            << int64_t(stages);
-  Chain chain = buildChain(joint);
+  FailureOr<Chain> built = buildChain(joint);
+  if (failed(built))
+    return failure();
+  const Chain &chain = *built;
   if (chain.size() < stages)
     return joint.emitError("cannot cut the model into ")
            << int64_t(stages) << " stages: it has only " << chain.size()

@@ -428,6 +428,20 @@ void ProgramWriter::write(int64_t limit) {
     writeProgram(device, limit);
 }
 
+/// Checks that passes gather every gradient that an update takes.
+static LogicalResult checkGradients(PipelineOp pipeline) {
+  DenseSet<std::pair<Attribute, int64_t>> gathered;
+  pipeline.walk([&](AccumulateOp op) {
+    gathered.insert({op.getVariableAttr(), static_cast<int64_t>(op.getUse())});
+  });
+  for (auto update : pipeline.getBody().getOps<UpdateOp>())
+    for (int64_t use = 0, e = update.getUses(); use < e; ++use)
+      if (!gathered.contains({update.getVariableAttr(), use}))
+        return update.emitError("no pass gathers the gradient of use ")
+               << use << " of " << update.getVariableAttr();
+  return success();
+}
+
 LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
   const schedule::NamedSchedule *named = schedule::findNamed(schedule);
   if (!named) {
@@ -447,9 +461,15 @@ LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
     return pipeline.emitError("schedule ")
            << schedule << " cannot place " << numStages << " stages on "
            << numDevices << " devices";
+  constexpr int64_t maxMicrobatches = std::numeric_limits<int>::max();
   if (microbatches < 1)
     return pipeline.emitError("needs at least one microbatch, got ")
            << int64_t(microbatches);
+  if (microbatches > maxMicrobatches)
+    return pipeline.emitError("cannot schedule ")
+           << int64_t(microbatches) << " microbatches";
+  if (failed(checkGradients(pipeline)))
+    return failure();
   std::vector<int> placement =
       schedule::makePlacement(named->placement, numStages, numDevices);
   schedule::Problem problem =

@@ -10,7 +10,15 @@
 // RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition="stages=3 cuts=2,1" 2>&1 | FileCheck %s --check-prefix=DOWN
 // RUN: not weir-opt %t/none.mlir --weir-partition=stages=2 2>&1 | FileCheck %s --check-prefix=JOINT
 // RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs=gflops=0 2>&1 | FileCheck %s --check-prefix=SPEED
+// RUN: sed 's/weir.op = 2 : i64/weir.op = 1 : i64/' %S/Inputs/products.mlir | not weir-opt --weir-partition=stages=2 2>&1 | FileCheck %s --check-prefix=NUMBER
+// RUN: sed 's/weir.op = 2 : i64/weir.op = 2 : i64, weir.seconds = -1.0 : f64/' %S/Inputs/products.mlir | not weir-opt --weir-partition=stages=2 2>&1 | FileCheck %s --check-prefix=NEGATIVE
+// Any number will do.
+// RUN: sed 's/weir.op = 0 : i64/weir.op = 9223372036854775807 : i64/' %S/Inputs/products.mlir | weir-opt --weir-estimate-costs --weir-partition=stages=2 | FileCheck %s --check-prefix=LARGE
 
+// LARGE: weir.op = 9223372036854775807 : i64, {{.*}}weir.stage = 0
+// NUMBER: error: {{.*}}has the number 1 of another op
+// NUMBER: note: the other op is here
+// NEGATIVE: error: {{.*}}takes -1.0{{.*}} seconds
 // COSTS: error: no costs on the joint graph; run weir-estimate-costs first
 // MANY: error: cannot cut the model into 9 stages: it has only 4 operations to cut between
 // ZERO: error: needs at least one stage, got 0

@@ -15,6 +15,26 @@ weir.pipeline @p stages 3 (%t = "tokens" : tensor<f32>) {
 
 // -----
 
+// An update whose gradient nobody makes.
+weir.variable @w <constant, 1.0> : tensor<f32>
+weir.pipeline @p stages 2 (%t = "tokens" : tensor<f32>) {
+  %a = weir.forward 0 (%x = %t : tensor<f32>) -> tensor<f32> {
+    weir.yield %x : tensor<f32>
+  }
+  weir.forward 1 (%x = %a : tensor<f32>) {
+  }
+  weir.backward_weight 0 (%x = %a : tensor<f32>) {
+    weir.accumulate @w use 1, %x : tensor<f32>
+  }
+  // expected-error @+1 {{no pass gathers the gradient of use 0 of @w}}
+  weir.update @w uses 2 states [] (%w: tensor<f32>, %g0: tensor<f32>,
+      %g1: tensor<f32>, %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+    weir.yield %w : tensor<f32>
+  }
+}
+
+// -----
+
 // Programs that are there are not overwritten.
 weir.pipeline @p stages 1 (%t = "tokens" : tensor<f32>) {
   weir.forward 0 (%x = %t : tensor<f32>) {

@@ -5,6 +5,7 @@
 // RUN: not weir-opt %t --weir-schedule=schedule=2f2b 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not weir-opt %t --weir-schedule="schedule=1f1b devices=3" 2>&1 | FileCheck %s --check-prefix=DEVICES
 // RUN: not weir-opt %t --weir-schedule="schedule=1f1b microbatches=0" 2>&1 | FileCheck %s --check-prefix=ZERO
+// RUN: not weir-opt %t --weir-schedule="schedule=1f1b microbatches=4294967297" 2>&1 | FileCheck %s --check-prefix=MANY
 // RUN: not weir-opt %t --weir-schedule --weir-schedule 2>&1 | FileCheck %s --check-prefix=TWICE
 
 // Warm-up of two forwards on device 0, each sent at once; the gradient is asked
@@ -40,4 +41,5 @@
 // UNKNOWN: error: unknown schedule '2f2b'; known are {{.*}}gpipe
 // DEVICES: error: schedule 1f1b cannot place 2 stages on 3 devices
 // ZERO: error: needs at least one microbatch, got 0
+// MANY: error: cannot schedule 4294967297 microbatches
 // TWICE: error: the pipeline has programs already
