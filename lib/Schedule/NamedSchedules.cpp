@@ -9,7 +9,7 @@
 
 namespace weir::schedule {
 
-static constexpr std::array<NamedSchedule, 4> kNamed = {{
+static constexpr std::array<NamedSchedule, 7> kNamed = {{
     {"gpipe", "all forward passes, then all backward passes; most memory",
      Placement::Linear, 1},
     {"1f1b",
@@ -17,7 +17,15 @@ static constexpr std::array<NamedSchedule, 4> kNamed = {{
      Placement::Linear, 1},
     {"zb-h1", "1f1b at its memory, with weight gradients put into bubbles",
      Placement::Linear, 1},
+    {"zb-h2", "no bubble in any device's span; nearly twice 1f1b's memory",
+     Placement::Linear, 1},
+    {"v-min", "two stages per device, forth and back; a third of 1f1b's memory",
+     Placement::V, 2},
     {"v-half", "two stages per device, forth and back; half of 1f1b's memory",
+     Placement::V, 2},
+    {"v-zb",
+     "two stages per device, forth and back; 1f1b's memory, no bubble in any "
+     "device's span",
      Placement::V, 2},
 }};
 
@@ -107,10 +115,41 @@ static BuildingBlock zeroBubbleH1Block(const std::vector<int> &runs) {
       [p](int i) { return 3 * p - 2 - i; });
 }
 
+/// F and B both move on every three slots, which makes a microbatch live long
+/// enough on every device for its gradient to come back without a gap.
+static BuildingBlock zeroBubbleH2Block(const std::vector<int> &runs) {
+  int p = static_cast<int>(runs.size());
+  return chainBlock(
+      runs, /*fused=*/false, [](int i) { return 3 * i; },
+      [p](int i) { return 6 * p - 5 - 3 * i; });
+}
+
+/// Slots of F0, F1, B1, B0 on device i, which holds stages i and 2p-1-i.
+using VOffsets = std::array<int, 4>;
+
 /// P. Qi, X. Wan, N. Amar, M. Lin, "Pipeline Parallelism with Controllable
-/// Memory", 2024: stages i and 2p-1-i on device i, every chunk's pass one slot.
-static std::optional<BuildingBlock> vHalfBlock(const Problem &problem,
-                                               std::string *error) {
+/// Memory", 2024, for v-min and v-half. v-zb is their idea of a block without
+/// bubbles with offsets of our own, free of collisions at any p: modulo 6, F0
+/// and B1 of a device are an even number of slots apart from each other, F1 and
+/// B0 from each other, and the two pairs an odd one.
+static std::optional<VOffsets> vOffsets(std::string_view name, int p, int i) {
+  if (name == "v-min") {
+    int t = p % 3 == 0 ? 2 : 0;
+    return {{i, 2 * p - 1 - i, 2 * p + t + i, 4 * p + t - 1 - i}};
+  }
+  if (name == "v-half") {
+    int t = p % 2 == 0 ? 3 : 0;
+    return {{2 * i, 3 * p - 2 - i, 3 * p - 1 + t + 2 * i, 6 * p - 2 + t - i}};
+  }
+  if (name == "v-zb")
+    return {{4 * i, 6 * p - 5 - 2 * i, 6 * p - 4 + 4 * i, 12 * p - 9 - 2 * i}};
+  return std::nullopt;
+}
+
+/// Whether the device that holds stage i < p also holds stage 2p-1-i, and
+/// nothing else.
+static bool checkVPlacement(std::string_view name, const Problem &problem,
+                            std::string *error) {
   int p = problem.numDevices;
   bool fits = problem.numStages() == 2 * p;
   std::vector<bool> seen(p);
@@ -119,23 +158,29 @@ static std::optional<BuildingBlock> vHalfBlock(const Problem &problem,
     fits = !seen[device] && problem.placement[2 * p - 1 - i] == device;
     seen[device] = true;
   }
-  if (!fits) {
-    *error = "v-half needs " + std::to_string(2 * p) + " stages on " +
-             std::to_string(p) +
+  if (!fits)
+    *error = std::string(name) + " needs " + std::to_string(2 * p) +
+             " stages on " + std::to_string(p) +
              " devices in v placement: the device that holds stage i holds "
              "stage " +
              std::to_string(2 * p - 1) + "-i";
+  return fits;
+}
+
+static std::optional<BuildingBlock>
+vBlock(std::string_view name, const Problem &problem, std::string *error) {
+  if (!checkVPlacement(name, problem, error))
     return std::nullopt;
-  }
-  int t = p % 2 == 0 ? 3 : 0;
+  int p = problem.numDevices;
   BuildingBlock block;
   block.interval = 6;
   block.stages.resize(2 * p);
   for (int i = 0; i < p; ++i) {
-    block.stages[i].forward = 2 * i;
-    block.stages[2 * p - 1 - i].forward = 3 * p - 2 - i;
-    block.stages[2 * p - 1 - i].backwardInput = 3 * p - 1 + t + 2 * i;
-    block.stages[i].backwardInput = 6 * p - 2 + t - i;
+    auto [f0, f1, b1, b0] = *vOffsets(name, p, i);
+    block.stages[i].forward = f0;
+    block.stages[2 * p - 1 - i].forward = f1;
+    block.stages[2 * p - 1 - i].backwardInput = b1;
+    block.stages[i].backwardInput = b0;
   }
   return block;
 }
@@ -164,14 +209,15 @@ namedBlock(std::string_view name, const Problem &problem, std::string *error) {
   if (!error)
     error = &ignored;
   std::optional<BuildingBlock> block;
-  if (name == "v-half") {
-    block = vHalfBlock(problem, error);
-  } else if (name == "1f1b" || name == "zb-h1") {
+  if (vOffsets(name, 1, 0)) {
+    block = vBlock(name, problem, error);
+  } else if (name == "1f1b" || name == "zb-h1" || name == "zb-h2") {
     std::optional<std::vector<int>> runs =
         consecutiveRuns(name, problem, error);
     if (runs)
-      block = name == "1f1b" ? oneForwardOneBackwardBlock(*runs)
-                             : zeroBubbleH1Block(*runs);
+      block = name == "1f1b"    ? oneForwardOneBackwardBlock(*runs)
+              : name == "zb-h1" ? zeroBubbleH1Block(*runs)
+                                : zeroBubbleH2Block(*runs);
   } else {
     *error = std::string(name) + " is not made from a building block";
   }
@@ -226,12 +272,11 @@ static std::vector<int64_t> reorderLimits(const Problem &problem,
   std::vector<int64_t> limits(problem.numDevices);
   for (int device = 0; device < problem.numDevices; ++device) {
     int64_t fixed = problem.fixed(device);
-    limits[device] = shareLargest
-                         ? std::min(largest, largestWithFixed - fixed)
-                         : bound[device];
-    if (problem.memoryLimit)
-      limits[device] = std::min(limits[device],
-                                *problem.memoryLimit - fixed - buffers[device]);
+    limits[device] = shareLargest ? std::min(largest, largestWithFixed - fixed)
+                                  : bound[device];
+    if (std::optional<int64_t> limit = problem.limit(device))
+      limits[device] =
+          std::min(limits[device], *limit - fixed - buffers[device]);
   }
   return limits;
 }
@@ -262,10 +307,11 @@ std::optional<Schedule> buildNamed(std::string_view name,
           steadyPeaks(*block, unit, error);
       if (!peaks)
         return std::nullopt;
-      // zb-h1 lives on the memory that later devices have left; the V family
-      // needs about the same everywhere.
-      schedule = reorder(unit, schedule,
-                         reorderLimits(problem, *peaks, name == "zb-h1"));
+      // zb-h1 and zb-h2 live on the memory that later devices have left; the V
+      // family needs about the same everywhere.
+      schedule = reorder(
+          unit, schedule,
+          reorderLimits(problem, *peaks, name == "zb-h1" || name == "zb-h2"));
     }
   }
   schedule.name = name;

@@ -128,7 +128,7 @@ std::string errorOf(std::string_view name, std::vector<int> placement) {
 TEST(NamedSchedules, sayWhatTheyNeed) {
   EXPECT_EQ(errorOf("zero-bubble", {0, 1}),
             "unknown schedule 'zero-bubble'; there are gpipe, 1f1b, zb-h1, "
-            "v-half");
+            "zb-h2, v-min, v-half, v-zb");
   EXPECT_EQ(errorOf("1f1b", {0, 1, 0, 1}),
             "1f1b needs consecutive stages on each device, but stage 2 comes "
             "back to device 0");
@@ -145,10 +145,10 @@ TEST(NamedSchedules, sayWhatTheyNeed) {
 TEST(NamedSchedules, zeroBubbleMakesDoWithLess) {
   Problem problem = unitProblem(4, 12, linearPlacement(4, 4));
   problem.fixedBytes = {0, 1, 2, 3};
-  problem.memoryLimit = 4;
+  problem.limitMemory(4);
   Simulation simulation = simulateNamed("zb-h1", problem);
   EXPECT_EQ(simulation.peakActivationBytes, (std::vector<int64_t>{4, 3, 2, 1}));
-  problem.memoryLimit = 3;
+  problem.limitMemory(3);
   EXPECT_EQ(verify(problem, *buildNamed("zb-h1", problem, nullptr)),
             "device 0 needs 4 bytes during F s0 mb 3, the limit is 3");
 }
