@@ -31,6 +31,8 @@ static std::optional<std::string> checkPass(const Problem &problem,
     exists = stage.hasBackwardWeight;
   else if (pass.kind == PassKind::Backward)
     exists = stage.hasBackward();
+  else if (pass.kind == PassKind::Recompute)
+    exists = stage.recompute.has_value();
   if (!exists)
     return atDevice(pass, device) + ": the stage has no " +
            std::string(longName(pass.kind)) + " pass";
@@ -81,6 +83,9 @@ std::optional<std::string> PassPositions::findMissing() const {
       Pass fused{PassKind::Backward, s, m};
       if (!of(f))
         return atDevice(f, device) + " is missing";
+      Pass again{PassKind::Recompute, s, m};
+      if (stage.recompute && !of(again))
+        return atDevice(again, device) + " is missing";
       for (const Pass &part : {b, w}) {
         bool exists = part.kind == PassKind::BackwardInput
                           ? stage.hasBackwardInput
@@ -118,9 +123,16 @@ Dependences PassPositions::dependences(const Pass &pass) const {
     [[fallthrough]];
   case PassKind::BackwardInput:
   case PassKind::Backward:
-    result.add({PassKind::Forward, s, m}, false);
+    // R itself waits for F.
+    result.add({problem.stages[s].recompute ? PassKind::Recompute
+                                            : PassKind::Forward,
+                s, m},
+               false);
     if (s + 1 < problem.numStages())
       result.add(gradientPass(s + 1, m), true);
+    return result;
+  case PassKind::Recompute:
+    result.add({PassKind::Forward, s, m}, false);
     return result;
   case PassKind::Update:
     return result;

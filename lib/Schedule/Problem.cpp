@@ -20,6 +20,8 @@ std::string_view shortName(PassKind kind) {
     return "BW";
   case PassKind::Update:
     return "U";
+  case PassKind::Recompute:
+    return "R";
   }
   return "";
 }
@@ -36,6 +38,8 @@ std::string_view longName(PassKind kind) {
     return "backward";
   case PassKind::Update:
     return "update";
+  case PassKind::Recompute:
+    return "recompute";
   }
   return "";
 }
@@ -54,6 +58,8 @@ double Stage::duration(PassKind kind) const {
     return hasBackward() ? backward.value_or(split) : 0;
   case PassKind::Update:
     return update;
+  case PassKind::Recompute:
+    return recompute.value_or(0);
   }
   return 0;
 }
@@ -61,7 +67,9 @@ double Stage::duration(PassKind kind) const {
 int64_t Stage::taken(PassKind kind) const {
   switch (kind) {
   case PassKind::Forward:
-    return activationBytes;
+    return recompute ? keptForRecompute : activationBytes;
+  case PassKind::Recompute:
+    return recompute ? activationBytes - keptForRecompute : 0;
   case PassKind::BackwardInput:
   case PassKind::Backward:
     return hasBackwardInput && hasBackwardWeight ? takenByBackwardInput : 0;
@@ -85,6 +93,7 @@ int64_t Stage::released(PassKind kind) const {
   case PassKind::Backward:
     return activationBytes + taken(PassKind::Backward);
   case PassKind::Update:
+  case PassKind::Recompute:
     return 0;
   }
   return 0;
@@ -97,6 +106,16 @@ const Link &Problem::link(int from, int to) const {
 
 int64_t Problem::fixed(int device) const {
   return fixedBytes.empty() ? 0 : fixedBytes[device];
+}
+
+std::optional<int64_t> Problem::limit(int device) const {
+  if (memoryLimits.empty())
+    return std::nullopt;
+  return memoryLimits[device];
+}
+
+void Problem::limitMemory(int64_t bytes) {
+  memoryLimits.assign(numDevices, bytes);
 }
 
 std::vector<std::vector<int>> Problem::stagesOfDevices() const {
@@ -118,10 +137,12 @@ static bool isLink(const Link &link) {
 static std::optional<std::string> checkStage(const Stage &stage) {
   if (!isDuration(stage.forward) || !isDuration(stage.backwardInput) ||
       !isDuration(stage.backwardWeight) || !isDuration(stage.update) ||
-      !isDuration(stage.backward.value_or(0)))
+      !isDuration(stage.backward.value_or(0)) ||
+      !isDuration(stage.recompute.value_or(0)) ||
+      !isDuration(stage.gradientReduction))
     return "has a duration that is negative or too large";
   if (stage.activationBytes < 0 || stage.releasedByBackwardInput < 0 ||
-      stage.takenByBackwardInput < 0 || stage.forwardTransferBytes < 0 ||
+      stage.takenByBackwardInput < 0 || stage.keptForRecompute < 0 || stage.forwardTransferBytes < 0 ||
       stage.backwardTransferBytes < 0)
     return "has a negative number of bytes";
   for (int64_t bytes : stage.workspaceBytes)
@@ -130,6 +151,13 @@ static std::optional<std::string> checkStage(const Stage &stage) {
   if (stage.releasedByBackwardInput > stage.activationBytes)
     return "gives back more bytes after its backward-input pass than its "
            "forward pass takes";
+  if (stage.recompute && !stage.hasBackward())
+    return "computes again what no backward pass reads";
+  if (stage.keptForRecompute > stage.activationBytes)
+    return "keeps more bytes for its recompute pass than its backward passes "
+           "read";
+  if (stage.gradientReduction > 0 && !stage.hasBackwardWeight)
+    return "reduces gradients without a pass that computes them";
   return std::nullopt;
 }
 
@@ -182,8 +210,13 @@ std::optional<std::string> Problem::check() const {
       fixedBytes.size() != static_cast<size_t>(numDevices))
     return fail("fixed bytes are given for ", fixedBytes.size(), " of ",
                 numDevices, " devices");
-  if (memoryLimit && *memoryLimit < 0)
-    return fail("the memory limit is negative");
+  if (!memoryLimits.empty() &&
+      memoryLimits.size() != static_cast<size_t>(numDevices))
+    return fail("memory limits are given for ", memoryLimits.size(), " of ",
+                numDevices, " devices");
+  for (int device = 0; device < static_cast<int>(memoryLimits.size()); ++device)
+    if (memoryLimits[device] < 0)
+      return fail("the memory limit of device ", device, " is negative");
 
   // Sums over all microbatches must not overflow, whatever the order.
   long double total = 0;

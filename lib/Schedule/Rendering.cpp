@@ -121,6 +121,7 @@ static char csvLetter(PassKind kind) {
   case PassKind::Backward:
     return 'B';
   case PassKind::Update:
+  case PassKind::Recompute:
     break;
   }
   return 0;
@@ -356,6 +357,7 @@ private:
         {{163, 219, 170}, {34, 128, 66}},   // W
         {{245, 178, 178}, {190, 58, 64}},   // BW
         {{200, 200, 208}, {110, 110, 122}}, // U
+        {{214, 196, 240}, {124, 84, 180}},  // R
     };
     auto [light, dark] = kShades[static_cast<int>(kind)];
     auto mix = [&](int a, int b) {
@@ -407,8 +409,10 @@ private:
        << rounded(100 * simulation.bubbleRatio, 1) << "%, lower bound "
        << timeText(bound.seconds) << ", peak memory "
        << bytesText(simulation.largestPeakBytes());
-    if (problem.memoryLimit)
-      os << " of " << bytesText(*problem.memoryLimit);
+    if (!problem.memoryLimits.empty())
+      os << " of "
+         << bytesText(*std::max_element(problem.memoryLimits.begin(),
+                                        problem.memoryLimits.end()));
     os << "</tspan></text>\n";
   }
 
@@ -481,8 +485,9 @@ private:
       os << 'H' << x(sample.time) << 'V'
          << rounded(bottom - memoryHeight(sample.bytes), 2);
     os << 'H' << x(duration) << 'V' << bottom << "Z\"/>\n";
-    if (problem.memoryLimit && *problem.memoryLimit <= largestBytes * 1.2) {
-      std::string y = rounded(bottom - memoryHeight(*problem.memoryLimit), 2);
+    std::optional<int64_t> limit = problem.limit(device);
+    if (limit && *limit <= largestBytes * 1.2) {
+      std::string y = rounded(bottom - memoryHeight(*limit), 2);
       os << "<line class=\"limit\" x1=\"" << kLeft << "\" x2=\"" << x(duration)
          << "\" y1=\"" << y << "\" y2=\"" << y << "\"/>\n";
     }

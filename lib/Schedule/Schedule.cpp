@@ -21,9 +21,9 @@ std::string toString(const Pass &pass) {
 /// schedule; that is what makes results independent of it.
 static std::optional<std::string>
 verifyMicrobatchOrder(const Problem &problem, const Schedule &schedule) {
-  enum { F, B, W };
-  // The last pass that counts as F, B and W of each stage.
-  std::vector<std::array<Pass, 3>> last(problem.numStages());
+  enum { F, B, W, R };
+  // The last pass that counts as F, B, W and R of each stage.
+  std::vector<std::array<Pass, 4>> last(problem.numStages());
   std::vector<std::optional<Pass>> updates(problem.numStages());
   for (int device = 0; device < problem.numDevices; ++device) {
     for (const Pass &pass : schedule.order[device]) {
@@ -46,6 +46,8 @@ verifyMicrobatchOrder(const Problem &problem, const Schedule &schedule) {
       std::optional<std::string> error;
       if (pass.kind == PassKind::Forward)
         error = advance(F);
+      if (pass.kind == PassKind::Recompute)
+        error = advance(R);
       if (!error && (fused || pass.kind == PassKind::BackwardInput))
         error = advance(B);
       if (!error && (fused || pass.kind == PassKind::BackwardWeight))
@@ -144,7 +146,7 @@ static std::optional<std::string> verifyMemory(const Problem &problem,
   auto fail = [&](int device, int64_t needed, const std::string &when) {
     return "device " + std::to_string(device) + " needs " +
            std::to_string(needed) + " bytes" + when + ", the limit is " +
-           std::to_string(*problem.memoryLimit);
+           std::to_string(*problem.limit(device));
   };
   for (int device = 0; device < problem.numDevices; ++device) {
     int64_t held = problem.fixed(device);
@@ -159,7 +161,7 @@ static std::optional<std::string> verifyMemory(const Problem &problem,
       }
       held -= stage.released(pass.kind);
     }
-    if (peak > *problem.memoryLimit)
+    if (peak > *problem.limit(device))
       return fail(device, peak, when);
   }
   bool hasTransferBuffers = std::any_of(
@@ -173,7 +175,7 @@ static std::optional<std::string> verifyMemory(const Problem &problem,
   if (!simulation)
     return error;
   for (int device = 0; device < problem.numDevices; ++device)
-    if (simulation->peakBytes[device] > *problem.memoryLimit)
+    if (simulation->peakBytes[device] > *problem.limit(device))
       return fail(device, simulation->peakBytes[device],
                   " with its transfer buffers");
   return std::nullopt;
@@ -185,7 +187,7 @@ std::optional<std::string> verify(const Problem &problem,
   PassPositions positions(problem, schedule, error);
   if (!error)
     error = verifyOrder(problem, schedule, positions);
-  if (!error && problem.memoryLimit)
+  if (!error && !problem.memoryLimits.empty())
     error = verifyMemory(problem, schedule);
   return error;
 }

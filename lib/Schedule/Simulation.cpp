@@ -121,7 +121,7 @@ private:
 
   /// The transfer from another device that `pass` reads, or nullptr.
   const TimedTransfer *received(const Pass &pass) {
-    if (pass.kind == PassKind::Update)
+    if (pass.kind == PassKind::Update || pass.kind == PassKind::Recompute)
       return nullptr;
     bool readsGradient = pass.kind != PassKind::Forward;
     if (pass.kind == PassKind::BackwardWeight &&

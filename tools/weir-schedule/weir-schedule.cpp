@@ -184,8 +184,8 @@ static llvm::Expected<Problem> makeProblem(int numDevices, int numMicrobatches,
     if (!(memoryLimit >= 0 && memoryLimit <= 1e6))
       return fail("--memory-limit is between 0 and 1000000, not " +
                   number(memoryLimit));
-    problem.memoryLimit =
-        static_cast<int64_t>(std::llround(memoryLimit * kUnitBytes));
+    problem.limitMemory(
+        static_cast<int64_t>(std::llround(memoryLimit * kUnitBytes)));
   }
   if (std::optional<std::string> error = problem.check())
     return fail(*error);
@@ -195,7 +195,7 @@ static llvm::Expected<Problem> makeProblem(int numDevices, int numMicrobatches,
 static llvm::Expected<Result> evaluate(Problem problem, Schedule schedule) {
   // The library would report a missed limit in bytes.
   Problem unlimited = problem;
-  unlimited.memoryLimit.reset();
+  unlimited.memoryLimits.clear();
   std::string error;
   std::optional<Simulation> simulation = simulate(unlimited, schedule, &error);
   if (!simulation)
@@ -207,7 +207,9 @@ static llvm::Expected<Result> evaluate(Problem problem, Schedule schedule) {
 static std::optional<std::string> missedLimit(const Result &result) {
   const std::vector<int64_t> &peaks = result.simulation.peakBytes;
   auto largest = std::max_element(peaks.begin(), peaks.end());
-  if (!result.problem.memoryLimit || *largest <= *result.problem.memoryLimit)
+  std::optional<int64_t> limit =
+      result.problem.limit(static_cast<int>(largest - peaks.begin()));
+  if (!limit || *largest <= *limit)
     return std::nullopt;
   return "device " + std::to_string(largest - peaks.begin()) + " needs " +
          number(static_cast<double>(*largest) / kUnitBytes) +

@@ -120,8 +120,8 @@ TEST(Problem, checkSaysWhatIsWrong) {
             "no bandwidth");
   EXPECT_EQ(errorAfter([](Problem &p) { p.fixedBytes = {1}; }),
             "fixed bytes are given for 1 of 2 devices");
-  EXPECT_EQ(errorAfter([](Problem &p) { p.memoryLimit = -5; }),
-            "the memory limit is negative");
+  EXPECT_EQ(errorAfter([](Problem &p) { p.limitMemory(-5); }),
+            "the memory limit of device 0 is negative");
   EXPECT_EQ(errorAfter([](Problem &p) {
               p.stages[1].activationBytes = INT64_MAX / 2;
             }),

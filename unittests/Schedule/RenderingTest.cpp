@@ -150,7 +150,7 @@ TEST(Svg, namesSecondsAndBytes) {
     stage.forward = stage.backwardInput = stage.backwardWeight = 1e-3;
     stage.activationBytes = 1536 * 1024;
   }
-  c.problem.memoryLimit = 4 << 20;
+  c.problem.limitMemory(4 << 20);
   c.simulation = *simulate(c.problem, c.schedule);
   std::ostringstream os;
   writeSvg(os, c.problem, c.schedule, c.simulation);

@@ -119,22 +119,22 @@ TEST_F(VerifyTest, namesTheCycleOfADeadlock) {
 
 TEST_F(VerifyTest, measuresMemoryAgainstTheLimit) {
   problem.fixedBytes = {100, 100};
-  problem.memoryLimit = 102;
+  problem.limitMemory(102);
   EXPECT_EQ(error(), "none");
-  problem.memoryLimit = 101;
+  problem.limitMemory(101);
   EXPECT_EQ(error(),
             "device 0 needs 102 bytes during F s0 mb 1, the limit is 101");
-  problem.memoryLimit = 99;
+  problem.limitMemory(99);
   problem.stages.assign(2, Stage());
   EXPECT_EQ(error(), "device 0 needs 100 bytes, the limit is 99");
 }
 
 TEST_F(VerifyTest, countsTransferBuffers) {
   problem.stages[0].forwardTransferBytes = 10;
-  problem.memoryLimit = 12;
+  problem.limitMemory(12);
   EXPECT_EQ(error(), "none");
   // Microbatch 1 arrives while device 1 runs F and B of microbatch 0.
-  problem.memoryLimit = 10;
+  problem.limitMemory(10);
   EXPECT_EQ(error(), "device 0 needs 12 bytes with its transfer buffers, the "
                      "limit is 10");
 }

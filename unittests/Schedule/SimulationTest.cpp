@@ -241,9 +241,9 @@ TEST(SimulationProperty, agreesWithVerifyOnPeakMemory) {
         stage.forwardTransferBytes = stage.backwardTransferBytes = 0;
     Schedule schedule = randomSchedule(random, problem);
     int64_t peak = simulate(problem, schedule)->largestPeakBytes();
-    problem.memoryLimit = peak;
+    problem.limitMemory(peak);
     EXPECT_EQ(verify(problem, schedule), std::nullopt);
-    problem.memoryLimit = peak - 1;
+    problem.limitMemory(peak - 1);
     if (peak > 0) {
       EXPECT_TRUE(verify(problem, schedule));
     }

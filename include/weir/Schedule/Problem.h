@@ -23,30 +23,39 @@ namespace weir::schedule {
 inline constexpr int kMaxDevices = 1 << 16;
 inline constexpr int kMaxMicrobatchStages = 1 << 22;
 
-/// The passes of a stage. F, B and W exist once per microbatch, U once per
-/// step. A `Backward` is B and W of one microbatch fused into one pass.
+/// The passes of a stage. F, R, B and W exist once per microbatch, U once per
+/// step. A `Backward` is B and W of one microbatch fused into one pass. R
+/// computes again what F did not keep for B and W.
 enum class PassKind {
   Forward,
   BackwardInput,
   BackwardWeight,
   Backward,
-  Update
+  Update,
+  Recompute
 };
-inline constexpr int kNumPassKinds = 5;
+inline constexpr int kNumPassKinds = 6;
 
-/// "F", "B", "W", "BW", "U".
+/// "F", "B", "W", "BW", "U", "R".
 std::string_view shortName(PassKind kind);
-/// "forward", "backward_input", "backward_weight", "backward", "update".
+/// "forward", "backward_input", "backward_weight", "backward", "update",
+/// "recompute".
 std::string_view longName(PassKind kind);
 
-/// Costs of one stage for one microbatch. Durations are in seconds, memory in
-/// bytes.
+/// Costs of one stage for one microbatch, and of its update once per step.
+/// Durations are in seconds, memory in bytes.
 ///
 /// What a microbatch keeps on the device of its stage, pass by pass:
 ///
-///            F            B                    W
-///   take     activation   takenByBackward      -
-///   give     -            releasedByBackward   the rest
+///            F            B                         W
+///   take     activation   takenByBackwardInput      -
+///   give     -            releasedByBackwardInput   the rest
+///
+/// and where the stage recomputes
+///
+///            F                  R                       B, W
+///   take     keptForRecompute   the rest of activation  as above
+///   give     -                  -                       as above
 ///
 /// Memory is taken when a pass starts and given back when it ends. The last of
 /// F, B, W that the stage has gives back everything that is left, so a stage
@@ -59,6 +68,19 @@ struct Stage {
   /// Duration of a fused B+W; the sum of the two when not given.
   std::optional<double> backward;
   double update = 0;
+
+  /// Duration of R. Where it is given, the stage has one R per microbatch,
+  /// between its F and its first backward pass.
+  std::optional<double> recompute;
+  /// The part of `activationBytes` that F keeps where the stage recomputes.
+  int64_t keptForRecompute = 0;
+
+  /// G, once per step: the exchange of gradients with the replicas of the
+  /// stage, from the end of its last backward pass. It is no entry of a
+  /// schedule, for it follows from the order: a device exchanges one stage
+  /// after the other, in the order in which they end, beside its passes; only
+  /// the stage's U waits for it. 0: none.
+  double gradientReduction = 0;
 
   /// A stage that needs no gradient of its input, such as one that begins with
   /// an embedding, may have no B. One without trainable parameters has no W.
@@ -120,12 +142,16 @@ struct Problem {
 
   /// Parameters, gradients, optimizer state of each device; empty: none.
   std::vector<int64_t> fixedBytes;
-  /// Limit on all bytes of a device, fixed ones included.
-  std::optional<int64_t> memoryLimit;
+  /// Limit on all bytes of each device, fixed ones included; empty: none.
+  std::vector<int64_t> memoryLimits;
 
   int numStages() const { return static_cast<int>(stages.size()); }
   const Link &link(int from, int to) const;
   int64_t fixed(int device) const;
+  /// The memory limit of a device; nullopt: none.
+  std::optional<int64_t> limit(int device) const;
+  /// Sets one memory limit for all `numDevices` devices.
+  void limitMemory(int64_t bytes);
   /// The stages of each device, ascending.
   std::vector<std::vector<int>> stagesOfDevices() const;
 
