@@ -1,0 +1,61 @@
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The schedule `auto`: the shortest order that fits into the memory.
+
+#ifndef WEIR_SCHEDULE_SEARCH_H
+#define WEIR_SCHEDULE_SEARCH_H
+
+#include "weir/Schedule/LowerBound.h"
+#include "weir/Schedule/Schedule.h"
+
+#include <span>
+
+namespace weir::schedule {
+
+struct SearchOptions {
+  Objective objective = Objective::Makespan;
+  /// Seconds after which the best schedule found is returned; the first valid
+  /// one is always waited for. Not positive: no limit.
+  double timeBudget = 0;
+  /// How many schedules each thread may try; not positive: no limit. Where
+  /// neither limit is given, a fixed number is tried, so that the result does
+  /// not depend on the speed of the machine.
+  int64_t maxSteps = 0;
+  /// The same seed, steps and number of threads give the same schedule.
+  uint64_t seed = 1;
+  /// Not positive: as many as the machine has cores.
+  int threads = 2;
+};
+
+struct SearchResult {
+  /// Index of the problem that the schedule is for.
+  int variant = 0;
+  Schedule schedule;
+  /// Seconds, of the objective.
+  double value = 0;
+  /// Over all schedules of that variant.
+  Bound bound;
+  /// The best value found for each variant; nothing where none fits.
+  std::vector<std::optional<double>> values;
+  /// Schedules tried, by all threads.
+  int64_t steps = 0;
+  /// Seconds until the first valid schedule was there, and in total.
+  double firstSeconds = 0;
+  double seconds = 0;
+};
+
+/// Looks for the best schedule of one model that may be cut and placed in
+/// several ways. Every problem of `variants` is one of them, with its memory
+/// limits; all have the same devices and microbatches.
+///
+/// Returns nullopt and sets `error` to one line if no variant fits into its
+/// limits; the line names the smallest limit that does. That is exact: where
+/// any schedule fits, one is found. Requires `!variant.check()` of each.
+std::optional<SearchResult> search(std::span<const Problem> variants,
+                                   const SearchOptions &options,
+                                   std::string *error = nullptr);
+
+} // namespace weir::schedule
+
+#endif // WEIR_SCHEDULE_SEARCH_H
