@@ -49,9 +49,9 @@ void writeSvg(std::ostream &os, const Problem &problem,
 void writeHtml(std::ostream &os, std::span<const Rendered> rendered);
 
 /// The trace event format that Perfetto and chrome://tracing read: a process
-/// per device with a thread for its passes, one for each queue of transfers
-/// that it feeds, and a counter for its memory; arrows lead from a pass through
-/// its transfer to the pass that reads it. Timestamps are in microseconds; one
+/// per device with a thread for its passes, slices for the transfers that it
+/// sends, and a counter for its memory; arrows lead from a pass to the pass on
+/// another device that reads what it sends. Timestamps are in microseconds; one
 /// abstract unit of time is shown as a millisecond.
 void writeTrace(std::ostream &os, const Problem &problem,
                 const Schedule &schedule, const Simulation &simulation,

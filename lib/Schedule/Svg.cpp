@@ -1,265 +1,15 @@
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "weir/Schedule/Rendering.h"
+#include "RenderedText.h"
 
 #include <algorithm>
-#include <cctype>
-#include <charconv>
 #include <cmath>
-#include <istream>
 #include <ostream>
 
 namespace weir::schedule {
 
-/// The shortest decimal number that reads back as the same double.
-static std::string number(double value) {
-  char buffer[64];
-  auto result = std::to_chars(buffer, buffer + sizeof(buffer), value);
-  return std::string(buffer, result.ptr);
-}
-
-static std::string rounded(double value, int precision) {
-  char buffer[64];
-  auto result = std::to_chars(buffer, buffer + sizeof(buffer), value,
-                              std::chars_format::fixed, precision);
-  if (result.ec != std::errc())
-    return number(value);
-  std::string text(buffer, result.ptr);
-  if (text.find('.') == std::string::npos)
-    return text;
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.')
-    text.pop_back();
-  return text == "-0" ? "0" : text;
-}
-
-//===----------------------------------------------------------------------===//
-// JSON
-//===----------------------------------------------------------------------===//
-
-static std::string jsonString(std::string_view text) {
-  std::string result = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') {
-      result += '\\';
-      result += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      const char *digits = "0123456789abcdef";
-      result += "\\u00";
-      result += digits[c >> 4];
-      result += digits[c & 15];
-    } else {
-      result += c;
-    }
-  }
-  return result + '"';
-}
-
-template <typename Range, typename Print>
-static void writeList(std::ostream &os, const Range &range,
-                      std::string_view separator, Print print) {
-  bool isFirst = true;
-  for (const auto &element : range) {
-    if (!isFirst)
-      os << separator;
-    isFirst = false;
-    print(element);
-  }
-}
-
-void writeJson(std::ostream &os, const Problem &problem,
-               const Schedule &schedule, const Simulation &simulation,
-               Objective objective, const Units &units) {
-  Bound bound = lowerBound(problem, objective);
-  auto time = [&](double seconds) {
-    return number(units.abstract ? seconds / units.time : seconds);
-  };
-  auto print = [&](const auto &value) { os << value; };
-  os << "{\n  \"schedule\": " << jsonString(schedule.name)
-     << ",\n  \"devices\": " << problem.numDevices
-     << ",\n  \"microbatches\": " << problem.numMicrobatches
-     << ",\n  \"stages\": " << problem.numStages() << ",\n  \"placement\": [";
-  writeList(os, problem.placement, ", ", print);
-  os << "],\n  \"makespan\": " << time(simulation.makespan)
-     << ",\n  \"span\": " << time(simulation.span)
-     << ",\n  \"lower_bound\": " << time(bound.seconds)
-     << ",\n  \"bound_scope\": " << jsonString(bound.scope)
-     << ",\n  \"bubble_ratio\": " << number(simulation.bubbleRatio)
-     << ",\n  \"peak_memory\": [";
-  writeList(os, simulation.peakBytes, ", ", [&](int64_t bytes) {
-    if (units.abstract)
-      os << number(static_cast<double>(bytes) / units.memory);
-    else
-      os << bytes;
-  });
-  os << "],\n  \"passes\": [\n    [";
-  writeList(os, simulation.passes, "],\n    [", [&](const auto &passes) {
-    writeList(os, passes, ",\n     ", [&](const TimedPass &timed) {
-      os << "{\"pass\": \"" << shortName(timed.pass.kind)
-         << "\", \"stage\": " << timed.pass.stage
-         << ", \"microbatch\": " << timed.pass.microbatch
-         << ", \"start\": " << time(timed.start)
-         << ", \"end\": " << time(timed.end) << "}";
-    });
-  });
-  os << "]\n  ]\n}\n";
-}
-
-//===----------------------------------------------------------------------===//
-// CSV
-//===----------------------------------------------------------------------===//
-
-static char csvLetter(PassKind kind) {
-  switch (kind) {
-  case PassKind::Forward:
-    return 'F';
-  case PassKind::BackwardInput:
-    return 'I';
-  case PassKind::BackwardWeight:
-    return 'W';
-  case PassKind::Backward:
-    return 'B';
-  case PassKind::Update:
-  case PassKind::Recompute:
-    break;
-  }
-  return 0;
-}
-
-void writeCsv(std::ostream &os, const Schedule &schedule) {
-  for (const std::vector<Pass> &order : schedule.order) {
-    bool isFirst = true;
-    for (const Pass &pass : order) {
-      char letter = csvLetter(pass.kind);
-      if (!letter)
-        continue;
-      if (!isFirst)
-        os << ',';
-      isFirst = false;
-      os << pass.stage << letter << pass.microbatch;
-    }
-    // An idle device must not look like an empty line at the end.
-    os << (isFirst ? ",\n" : "\n");
-  }
-}
-
-/// What a cell holds: a pass, something that is not a pass (idle is true), or
-/// neither (false).
-static bool readCell(std::string_view cell, std::optional<Pass> &pass) {
-  while (!cell.empty() && (cell.front() == ' ' || cell.front() == '\t'))
-    cell.remove_prefix(1);
-  while (!cell.empty() &&
-         (cell.back() == ' ' || cell.back() == '\t' || cell.back() == '\r'))
-    cell.remove_suffix(1);
-  if (cell.empty())
-    return true;
-  auto readNumber = [&](int &value) {
-    auto [end, error] =
-        std::from_chars(cell.data(), cell.data() + cell.size(), value);
-    cell.remove_prefix(end - cell.data());
-    return error == std::errc() && value >= 0;
-  };
-  Pass read;
-  if (!readNumber(read.stage))
-    return false;
-  size_t length = 0;
-  while (length < cell.size() &&
-         (std::isupper(static_cast<unsigned char>(cell[length])) ||
-          cell[length] == '_'))
-    ++length;
-  std::string_view kind = cell.substr(0, length);
-  cell.remove_prefix(length);
-  for (std::string_view skipped : {"UNSHARD", "RESHARD", "REDUCE_GRAD"})
-    if (kind == skipped)
-      return cell.empty() || (readNumber(read.microbatch) && cell.empty());
-  if (!readNumber(read.microbatch) || !cell.empty())
-    return false;
-  for (std::string_view skipped : {"SEND_F", "RECV_F", "SEND_B", "RECV_B"})
-    if (kind == skipped)
-      return true;
-  for (PassKind candidate : {PassKind::Forward, PassKind::BackwardInput,
-                             PassKind::BackwardWeight, PassKind::Backward})
-    if (kind.size() == 1 && kind[0] == csvLetter(candidate)) {
-      read.kind = candidate;
-      pass = read;
-      return true;
-    }
-  return false;
-}
-
-std::optional<Schedule> readCsv(std::istream &is, std::string *error) {
-  Schedule schedule;
-  size_t emptyLines = 0;
-  std::string line;
-  for (int row = 1; std::getline(is, line); ++row) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) {
-      ++emptyLines;
-      continue;
-    }
-    // An empty line between others is a device without passes.
-    schedule.order.resize(schedule.order.size() + emptyLines);
-    emptyLines = 0;
-    std::vector<Pass> &order = schedule.order.emplace_back();
-    std::string_view rest = line;
-    for (int column = 1;; ++column) {
-      size_t comma = rest.find(',');
-      std::optional<Pass> pass;
-      if (!readCell(rest.substr(0, comma), pass)) {
-        if (error)
-          *error = "row " + std::to_string(row) + ", column " +
-                   std::to_string(column) + ": '" +
-                   std::string(rest.substr(0, std::min<size_t>(comma, 40))) +
-                   "' is no pass such as 0F3, 0I3, 0W3 or 0B3";
-        return std::nullopt;
-      }
-      if (pass)
-        order.push_back(*pass);
-      if (comma == std::string_view::npos)
-        break;
-      rest.remove_prefix(comma + 1);
-    }
-  }
-  if (schedule.order.empty()) {
-    if (error)
-      *error = "row 1, column 1: there are no passes";
-    return std::nullopt;
-  }
-  return schedule;
-}
-
-//===----------------------------------------------------------------------===//
-// SVG
-//===----------------------------------------------------------------------===//
-
-static std::string escaped(std::string_view text) {
-  std::string result;
-  for (char c : text) {
-    switch (c) {
-    case '<':
-      result += "&lt;";
-      break;
-    case '>':
-      result += "&gt;";
-      break;
-    case '&':
-      result += "&amp;";
-      break;
-    case '"':
-      result += "&quot;";
-      break;
-    default:
-      result += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return result;
-}
-
 namespace {
-
-struct Color {
-  int red, green, blue;
-};
 
 class Picture {
 public:
@@ -295,7 +45,7 @@ public:
     os << "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\""
        << rounded(totalWidth, 1) << "\" height=\"" << rounded(totalHeight, 1)
        << "\" viewBox=\"0 0 " << rounded(totalWidth, 1) << ' '
-       << rounded(totalHeight, 1) << "\">\n<title>" << escaped(schedule.name)
+       << rounded(totalHeight, 1) << "\">\n<title>" << escapedXml(schedule.name)
        << "</title>\n";
     writeStyle();
     os << "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
@@ -403,7 +153,7 @@ private:
   void writeCaption() {
     Bound bound = lowerBound(problem, Objective::Makespan);
     os << "<text class=\"caption\" x=\"" << kLeft << "\" y=\"18\">"
-       << escaped(schedule.name)
+       << escapedXml(schedule.name)
        << "<tspan font-weight=\"normal\" font-size=\"11\" dx=\"10\">"
        << "makespan " << timeText(simulation.makespan) << ", bubble "
        << rounded(100 * simulation.bubbleRatio, 1) << "%, lower bound "
