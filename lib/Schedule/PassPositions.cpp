@@ -113,48 +113,30 @@ Dependences PassPositions::dependences(const Pass &pass) const {
   switch (kind) {
   case PassKind::Forward:
     if (s > 0)
-      result.add({PassKind::Forward, s - 1, m}, true);
+      result.add({PassKind::Forward, s - 1, m});
     return result;
   case PassKind::BackwardWeight:
     if (problem.stages[s].hasBackwardInput) {
-      result.add({PassKind::BackwardInput, s, m}, false);
+      result.add({PassKind::BackwardInput, s, m});
       return result;
     }
     [[fallthrough]];
   case PassKind::BackwardInput:
   case PassKind::Backward:
     // R itself waits for F.
-    result.add({problem.stages[s].recompute ? PassKind::Recompute
-                                            : PassKind::Forward,
-                s, m},
-               false);
+    result.add(
+        {problem.stages[s].recompute ? PassKind::Recompute : PassKind::Forward,
+         s, m});
     if (s + 1 < problem.numStages())
-      result.add(gradientPass(s + 1, m), true);
+      result.add(gradientPass(s + 1, m));
     return result;
   case PassKind::Recompute:
-    result.add({PassKind::Forward, s, m}, false);
+    result.add({PassKind::Forward, s, m});
     return result;
   case PassKind::Update:
     return result;
   }
   return result;
-}
-
-std::optional<Pass> PassPositions::receiver(const Pass &pass) const {
-  auto [kind, s, m] = pass;
-  if (kind == PassKind::Forward) {
-    if (s + 1 < problem.numStages())
-      return Pass{PassKind::Forward, s + 1, m};
-    return std::nullopt;
-  }
-  bool sends =
-      kind == PassKind::BackwardInput ||
-      (kind == PassKind::Backward && problem.stages[s].hasBackwardInput);
-  if (!sends || s == 0 || !problem.stages[s - 1].hasBackward())
-    return std::nullopt;
-  if (isFused(s - 1, m) || problem.stages[s - 1].hasBackwardInput)
-    return gradientPass(s - 1, m);
-  return Pass{PassKind::BackwardWeight, s - 1, m};
 }
 
 } // namespace weir::schedule

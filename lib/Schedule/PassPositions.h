@@ -16,20 +16,14 @@ struct Position {
   explicit operator bool() const { return device >= 0; }
 };
 
-/// A pass whose end another one waits for. `transfer` if it also sends its
-/// result to the waiting pass (which is nothing to wait for on one device).
-struct Dependence {
-  Pass pass;
-  bool transfer = false;
-};
-
-/// A pass waits for at most two others, besides its predecessor on the device.
+/// The passes whose ends a pass waits for: at most two, besides its predecessor
+/// on the device.
 struct Dependences {
-  std::array<Dependence, 2> items;
+  std::array<Pass, 2> items;
   int size = 0;
-  void add(Pass pass, bool transfer) { items[size++] = {pass, transfer}; }
-  const Dependence *begin() const { return items.data(); }
-  const Dependence *end() const { return items.data() + size; }
+  void add(Pass pass) { items[size++] = pass; }
+  const Pass *begin() const { return items.data(); }
+  const Pass *end() const { return items.data() + size; }
 };
 
 /// An index over a schedule whose passes are each there once.
@@ -45,11 +39,9 @@ public:
     return static_cast<bool>(of({PassKind::Backward, stage, microbatch}));
   }
 
-  /// What `pass` waits for. Updates wait for nothing but the device.
+  /// What `pass` waits for. Updates wait for nothing but the device (and the
+  /// exchange of gradients, which follows from the order).
   Dependences dependences(const Pass &pass) const;
-
-  /// The pass on another stage that reads what `pass` sends; nullopt if none.
-  std::optional<Pass> receiver(const Pass &pass) const;
 
 private:
   std::optional<std::string> insertAll(const Schedule &schedule);
@@ -72,10 +64,13 @@ private:
   std::vector<Position> positions;
 };
 
-/// `verify` without the memory limit, for callers that need the index too.
-std::optional<std::string> verifyOrder(const Problem &problem,
-                                       const Schedule &schedule,
-                                       const PassPositions &positions);
+/// The checks of `verify`, for callers that need the index too: microbatches
+/// and updates in order, and no deadlock.
+std::optional<std::string> verifyMicrobatchOrder(const Problem &problem,
+                                                 const Schedule &schedule);
+std::optional<std::string> verifyProgress(const Problem &problem,
+                                          const Schedule &schedule,
+                                          const PassPositions &positions);
 
 /// "F s3 mb 7 on device 1".
 std::string atDevice(const Pass &pass, int device);

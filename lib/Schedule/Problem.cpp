@@ -142,8 +142,8 @@ static std::optional<std::string> checkStage(const Stage &stage) {
       !isDuration(stage.gradientReduction))
     return "has a duration that is negative or too large";
   if (stage.activationBytes < 0 || stage.releasedByBackwardInput < 0 ||
-      stage.takenByBackwardInput < 0 || stage.keptForRecompute < 0 || stage.forwardTransferBytes < 0 ||
-      stage.backwardTransferBytes < 0)
+      stage.takenByBackwardInput < 0 || stage.keptForRecompute < 0 ||
+      stage.forwardTransferBytes < 0 || stage.backwardTransferBytes < 0)
     return "has a negative number of bytes";
   for (int64_t bytes : stage.workspaceBytes)
     if (bytes < 0)
@@ -153,11 +153,13 @@ static std::optional<std::string> checkStage(const Stage &stage) {
            "forward pass takes";
   if (stage.recompute && !stage.hasBackward())
     return "computes again what no backward pass reads";
+  if (!stage.recompute && stage.keptForRecompute > 0)
+    return "keeps bytes for a recompute pass that it does not have";
   if (stage.keptForRecompute > stage.activationBytes)
     return "keeps more bytes for its recompute pass than its backward passes "
            "read";
   if (stage.gradientReduction > 0 && !stage.hasBackwardWeight)
-    return "reduces gradients without a pass that computes them";
+    return "exchanges gradients that none of its passes computes";
   return std::nullopt;
 }
 

@@ -19,8 +19,8 @@ std::string toString(const Pass &pass) {
 
 /// Gradients are accumulated in the order of microbatches, whatever the
 /// schedule; that is what makes results independent of it.
-static std::optional<std::string>
-verifyMicrobatchOrder(const Problem &problem, const Schedule &schedule) {
+std::optional<std::string> verifyMicrobatchOrder(const Problem &problem,
+                                                 const Schedule &schedule) {
   enum { F, B, W, R };
   // The last pass that counts as F, B, W and R of each stage.
   std::vector<std::array<Pass, 4>> last(problem.numStages());
@@ -62,15 +62,15 @@ verifyMicrobatchOrder(const Problem &problem, const Schedule &schedule) {
 /// Lets every device run as far as it can. What is left is blocked: the first
 /// pass left on each device waits for one that comes later on another device
 /// (or its own), and following these waits closes a cycle.
-static std::optional<std::string>
-verifyProgress(const Problem &problem, const Schedule &schedule,
-               const PassPositions &positions) {
+std::optional<std::string> verifyProgress(const Problem &problem,
+                                          const Schedule &schedule,
+                                          const PassPositions &positions) {
   std::vector<int> done(problem.numDevices, 0);
   auto blocker = [&](const Pass &pass) -> std::optional<Pass> {
-    for (const Dependence &dependence : positions.dependences(pass)) {
-      Position position = positions.of(dependence.pass);
+    for (const Pass &dependence : positions.dependences(pass)) {
+      Position position = positions.of(dependence);
       if (position.index >= done[position.device])
-        return dependence.pass;
+        return dependence;
     }
     return std::nullopt;
   };
@@ -131,14 +131,6 @@ verifyProgress(const Problem &problem, const Schedule &schedule,
   return message;
 }
 
-std::optional<std::string> verifyOrder(const Problem &problem,
-                                       const Schedule &schedule,
-                                       const PassPositions &positions) {
-  if (auto error = verifyMicrobatchOrder(problem, schedule))
-    return error;
-  return verifyProgress(problem, schedule, positions);
-}
-
 /// Passes of a device never overlap, so their memory follows from their order
 /// alone; only transfer buffers need times.
 static std::optional<std::string> verifyMemory(const Problem &problem,
@@ -186,7 +178,9 @@ std::optional<std::string> verify(const Problem &problem,
   std::optional<std::string> error;
   PassPositions positions(problem, schedule, error);
   if (!error)
-    error = verifyOrder(problem, schedule, positions);
+    error = verifyMicrobatchOrder(problem, schedule);
+  if (!error)
+    error = verifyProgress(problem, schedule, positions);
   if (!error && !problem.memoryLimits.empty())
     error = verifyMemory(problem, schedule);
   return error;

@@ -38,32 +38,64 @@ TEST(Problem, derivesDurationsOfMissingAndFusedPasses) {
   stage.hasBackwardInput = false;
   EXPECT_EQ(stage.duration(PassKind::BackwardInput), 0);
   EXPECT_EQ(stage.duration(PassKind::Backward), 3);
+  EXPECT_EQ(stage.duration(PassKind::Recompute), 0);
+  stage.recompute = 0.5;
+  EXPECT_EQ(stage.duration(PassKind::Recompute), 0.5);
+}
+
+TEST(Problem, limitsDevicesOneByOneOrTogether) {
+  Problem problem = unitProblem(2, 1, linearPlacement(2, 2));
+  EXPECT_EQ(problem.limit(1), std::nullopt);
+  problem.limitMemory(7);
+  EXPECT_EQ(problem.limit(0), 7);
+  problem.memoryLimits = {3, 4};
+  EXPECT_EQ(problem.limit(1), 4);
+}
+
+TEST(PassKind, hasNames) {
+  std::string shortNames, longNames;
+  for (int kind = 0; kind < kNumPassKinds; ++kind) {
+    shortNames += std::string(shortName(static_cast<PassKind>(kind))) + ' ';
+    longNames += std::string(longName(static_cast<PassKind>(kind))) + ' ';
+  }
+  EXPECT_EQ(shortNames, "F B W BW U R ");
+  EXPECT_EQ(longNames, "forward backward_input backward_weight backward update "
+                       "recompute ");
 }
 
 // Whatever passes a stage has, they give back all that they take.
 TEST(Problem, balancesMemory) {
-  for (bool hasB : {false, true})
-    for (bool hasW : {false, true}) {
-      Stage stage;
-      stage.hasBackwardInput = hasB;
-      stage.hasBackwardWeight = hasW;
-      stage.activationBytes = 10;
-      stage.releasedByBackwardInput = 4;
-      stage.takenByBackwardInput = 7;
-      auto kept = [&](PassKind kind) {
-        return stage.taken(kind) - stage.released(kind);
-      };
-      int64_t split = kept(PassKind::Forward);
-      if (hasB)
-        split += kept(PassKind::BackwardInput);
-      if (hasW)
-        split += kept(PassKind::BackwardWeight);
-      EXPECT_EQ(split, 0) << hasB << hasW;
-      if (hasB || hasW) {
-        EXPECT_EQ(kept(PassKind::Forward) + kept(PassKind::Backward), 0)
-            << hasB << hasW;
-      }
+  for (int passes = 0; passes < 8; ++passes) {
+    bool hasB = passes & 1, hasW = passes & 2, hasR = passes & 4;
+    if (hasR && !hasB && !hasW)
+      continue;
+    Stage stage;
+    if (hasR) {
+      stage.recompute = 1;
+      stage.keptForRecompute = 3;
     }
+    stage.hasBackwardInput = hasB;
+    stage.hasBackwardWeight = hasW;
+    stage.activationBytes = 10;
+    stage.releasedByBackwardInput = 4;
+    stage.takenByBackwardInput = 7;
+    auto kept = [&](PassKind kind) {
+      return stage.taken(kind) - stage.released(kind);
+    };
+    int64_t ready = kept(PassKind::Forward);
+    EXPECT_EQ(ready, hasR ? 3 : hasB || hasW ? 10 : 0);
+    if (hasR)
+      ready += kept(PassKind::Recompute);
+    int64_t split = ready;
+    if (hasB)
+      split += kept(PassKind::BackwardInput);
+    if (hasW)
+      split += kept(PassKind::BackwardWeight);
+    EXPECT_EQ(split, 0) << hasB << hasW;
+    if (hasB || hasW) {
+      EXPECT_EQ(ready + kept(PassKind::Backward), 0) << hasB << hasW;
+    }
+  }
 }
 
 /// A problem with one thing wrong.
@@ -122,6 +154,37 @@ TEST(Problem, checkSaysWhatIsWrong) {
             "fixed bytes are given for 1 of 2 devices");
   EXPECT_EQ(errorAfter([](Problem &p) { p.limitMemory(-5); }),
             "the memory limit of device 0 is negative");
+  EXPECT_EQ(errorAfter([](Problem &p) {
+              p.memoryLimits = {1, 2, 3};
+            }),
+            "memory limits are given for 3 of 2 devices");
+  EXPECT_EQ(errorAfter([](Problem &p) {
+              p.memoryLimits = {0, -1};
+            }),
+            "the memory limit of device 1 is negative");
+  EXPECT_EQ(errorAfter([](Problem &p) { p.stages[1].recompute = -1; }),
+            "stage 1 has a duration that is negative or too large");
+  EXPECT_EQ(errorAfter([](Problem &p) { p.stages[1].gradientReduction = NAN; }),
+            "stage 1 has a duration that is negative or too large");
+  EXPECT_EQ(errorAfter([](Problem &p) {
+              p.stages[0].hasBackwardInput = false;
+              p.stages[0].hasBackwardWeight = false;
+              p.stages[0].recompute = 1;
+            }),
+            "stage 0 computes again what no backward pass reads");
+  EXPECT_EQ(errorAfter([](Problem &p) {
+              p.stages[0].recompute = 1;
+              p.stages[0].keptForRecompute = 2;
+            }),
+            "stage 0 keeps more bytes for its recompute pass than its backward "
+            "passes read");
+  EXPECT_EQ(errorAfter([](Problem &p) { p.stages[0].keptForRecompute = 1; }),
+            "stage 0 keeps bytes for a recompute pass that it does not have");
+  EXPECT_EQ(errorAfter([](Problem &p) {
+              p.stages[0].hasBackwardWeight = false;
+              p.stages[0].gradientReduction = 1;
+            }),
+            "stage 0 exchanges gradients that none of its passes computes");
   EXPECT_EQ(errorAfter([](Problem &p) {
               p.stages[1].activationBytes = INT64_MAX / 2;
             }),

@@ -64,12 +64,26 @@ Problem randomProblem(Random &random, int numDevices, int numMicrobatches,
   return problem;
 }
 
+void addRecomputeAndReductions(Random &random, Problem &problem) {
+  for (Stage &stage : problem.stages) {
+    if (stage.hasBackward() && randomInt(random, 0, 1) == 0) {
+      stage.recompute = randomInt(random, 0, 4) * 0.25;
+      stage.keptForRecompute =
+          randomInt(random, 0, static_cast<int>(stage.activationBytes));
+    }
+    if (stage.hasBackwardWeight && randomInt(random, 0, 1) == 0)
+      stage.gradientReduction = randomInt(random, 0, 12) * 0.25;
+    stage.update = randomInt(random, 0, 2) * 0.25;
+  }
+}
+
 Schedule randomSchedule(Random &random, const Problem &problem) {
   Schedule schedule;
   schedule.order.resize(problem.numDevices);
-  // Next microbatch of each stage: F, the gradient, and W.
+  // Next microbatch of each stage: F, R, the gradient, and W.
   struct Progress {
-    int forward = 0, gradient = 0, weight = 0;
+    int forward = 0, recompute = 0, gradient = 0, weight = 0;
+    bool updated = false;
   };
   int numStages = problem.numStages();
   std::vector<Progress> progress(numStages);
@@ -78,14 +92,20 @@ Schedule randomSchedule(Random &random, const Problem &problem) {
     std::vector<Pass> ready;
     for (int s = 0; s < numStages; ++s) {
       const Stage &stage = problem.stages[s];
-      auto [f, g, w] = progress[s];
+      auto [f, r, g, w, updated] = progress[s];
       if (f < problem.numMicrobatches &&
           (s == 0 || progress[s - 1].forward > f))
         ready.push_back({PassKind::Forward, s, f});
       if (!stage.hasBackward())
         continue;
-      bool gradientReady =
-          g < f && (s + 1 == numStages || progress[s + 1].gradient > g);
+      if (stage.recompute && r < f)
+        ready.push_back({PassKind::Recompute, s, r});
+      if (stage.update > 0 && !updated &&
+          (!stage.hasBackwardInput || g == problem.numMicrobatches) &&
+          (!stage.hasBackwardWeight || w == problem.numMicrobatches))
+        ready.push_back({PassKind::Update, s, -1});
+      bool gradientReady = g < (stage.recompute ? r : f) &&
+                           (s + 1 == numStages || progress[s + 1].gradient > g);
       bool fuse = randomInt(random, 1, 100) <= fusedPercent;
       if (gradientReady && w == g && fuse)
         ready.push_back({PassKind::Backward, s, g});
@@ -104,6 +124,10 @@ Schedule randomSchedule(Random &random, const Problem &problem) {
     bool isOnlyPart = !stage.hasBackwardInput || !stage.hasBackwardWeight;
     if (pass.kind == PassKind::Forward)
       ++p.forward;
+    else if (pass.kind == PassKind::Recompute)
+      ++p.recompute;
+    else if (pass.kind == PassKind::Update)
+      p.updated = true;
     else if (pass.kind == PassKind::Backward || isOnlyPart)
       ++p.gradient, ++p.weight;
     else

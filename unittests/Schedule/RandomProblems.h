@@ -20,8 +20,12 @@ int randomInt(Random &random, int low, int high);
 Problem randomProblem(Random &random, int numDevices, int numMicrobatches,
                       std::vector<int> placement);
 
+/// Lets some stages recompute, and some exchange gradients with replicas.
+void addRecomputeAndReductions(Random &random, Problem &problem);
+
 /// A random order that is a schedule of the problem: passes in an order in
-/// which one device could run them all. Mixes fused and split backward passes.
+/// which one device could run them all. Mixes fused and split backward passes;
+/// stages whose update takes time have one.
 Schedule randomSchedule(Random &random, const Problem &problem);
 
 } // namespace weir::schedule::test

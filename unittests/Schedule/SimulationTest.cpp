@@ -12,7 +12,8 @@ using namespace weir::schedule::test;
 namespace {
 
 constexpr PassKind F = PassKind::Forward, B = PassKind::BackwardInput,
-                   W = PassKind::BackwardWeight, BW = PassKind::Backward;
+                   W = PassKind::BackwardWeight, BW = PassKind::Backward,
+                   U = PassKind::Update, R = PassKind::Recompute;
 
 std::vector<std::pair<double, int64_t>>
 samples(const std::vector<MemorySample> &memory) {
@@ -128,6 +129,80 @@ TEST(Simulation, updatesRunLast) {
   EXPECT_EQ(simulation->makespan, 6);
 }
 
+// R reads nothing of the next stage, so it runs while the gradient is computed.
+TEST(Simulation, recomputesBeforeTheGradientArrives) {
+  Problem problem = unitProblem(2, 1, {0, 1}, 10);
+  problem.stages[0].recompute = 1.5;
+  problem.stages[0].keptForRecompute = 4;
+  problem.stages[0].workspaceBytes[static_cast<size_t>(R)] = 2;
+  Schedule schedule{
+      "",
+      {{{F, 0, 0}, {R, 0, 0}, {B, 0, 0}, {W, 0, 0}}, {{F, 1, 0}, {BW, 1, 0}}}};
+  std::optional<Simulation> simulation = simulate(problem, schedule);
+  ASSERT_TRUE(simulation);
+  EXPECT_EQ(simulation->passes[0][1].start, 1);
+  EXPECT_EQ(simulation->passes[0][1].end, 2.5);
+  EXPECT_EQ(simulation->passes[0][2].start, 4);
+  EXPECT_EQ(simulation->busy[0], 4.5);
+  using Samples = std::vector<std::pair<double, int64_t>>;
+  EXPECT_EQ(samples(simulation->memory[0]),
+            (Samples{{0, 4}, {1, 12}, {2.5, 10}, {4, 10}, {5, 10}, {6, 0}}));
+}
+
+// One exchange of gradients after the other, beside the passes of the device;
+// an update waits for the one of its stage.
+//
+//   time   0   1   2   3   4   5   6    7   8  10  11
+//   passes [F0][F1][B1][W1][B0][W0]    [U1]    [U0]
+//   G                  [G1 ==========   ][G0 ==]
+TEST(Simulation, exchangesGradientsBesidePasses) {
+  Problem problem = unitProblem(1, 1, {0, 0});
+  problem.stages[1].gradientReduction = 3;
+  problem.stages[0].gradientReduction = 3;
+  problem.stages[0].update = problem.stages[1].update = 1;
+  Schedule schedule{"",
+                    {{{F, 0, 0},
+                      {F, 1, 0},
+                      {B, 1, 0},
+                      {W, 1, 0},
+                      {B, 0, 0},
+                      {W, 0, 0},
+                      {U, 1, -1},
+                      {U, 0, -1}}}};
+  std::optional<Simulation> simulation = simulate(problem, schedule);
+  ASSERT_TRUE(simulation);
+  ASSERT_EQ(simulation->reductions[0].size(), 2u);
+  EXPECT_EQ(simulation->reductions[0][0].stage, 1);
+  EXPECT_EQ(simulation->reductions[0][0].start, 4);
+  EXPECT_EQ(simulation->reductions[0][0].end, 7);
+  EXPECT_EQ(simulation->reductions[0][1].stage, 0);
+  EXPECT_EQ(simulation->reductions[0][1].start, 7);
+  EXPECT_EQ(simulation->reductions[0][1].end, 10);
+  EXPECT_EQ(simulation->passes[0][6].start, 7);
+  EXPECT_EQ(simulation->passes[0][7].start, 10);
+  EXPECT_EQ(simulation->makespan, 11);
+  EXPECT_EQ(simulation->busy[0], 8);
+
+  // Without updates the step ends with the last exchange.
+  schedule.order[0].resize(6);
+  simulation = simulate(problem, schedule);
+  EXPECT_EQ(simulation->makespan, 10);
+  EXPECT_EQ(simulation->span, 10);
+}
+
+// A fused backward pass computes the weight gradients too, and only the last
+// microbatch starts the exchange.
+TEST(Simulation, exchangesGradientsAfterTheLastMicrobatch) {
+  Problem problem = unitProblem(1, 2, {0});
+  problem.stages[0].gradientReduction = 0.5;
+  Schedule schedule{"", {{{F, 0, 0}, {F, 0, 1}, {BW, 0, 0}, {BW, 0, 1}}}};
+  std::optional<Simulation> simulation = simulate(problem, schedule);
+  ASSERT_TRUE(simulation);
+  ASSERT_EQ(simulation->reductions[0].size(), 1u);
+  EXPECT_EQ(simulation->reductions[0][0].start, 6);
+  EXPECT_EQ(simulation->makespan, 6.5);
+}
+
 // A pass that takes no time still needs its memory.
 TEST(Simulation, seesPeaksOfPassesWithoutDuration) {
   Problem problem = unitProblem(1, 1, {0});
@@ -164,6 +239,8 @@ TEST(SimulationProperty, keepsOrderAndDependences) {
       device = randomInt(random, 0, p - 1);
     Problem problem =
         randomProblem(random, p, randomInt(random, 1, 5), placement);
+    if (i % 2 == 0)
+      addRecomputeAndReductions(random, problem);
     Schedule schedule = randomSchedule(random, problem);
     std::optional<Simulation> simulation = simulate(problem, schedule);
     ASSERT_TRUE(simulation);
@@ -178,6 +255,23 @@ TEST(SimulationProperty, keepsOrderAndDependences) {
       bool isGradient = kind != F;
       EXPECT_GE(transfer.start, ends.at({kind, s, m}));
       arrivals[{isGradient, isGradient ? s - 1 : s + 1, m}] = transfer.arrival;
+    }
+    std::map<int, double> reductions; // their ends, by stage
+    for (const auto &queue : simulation->reductions) {
+      double free = 0;
+      for (const auto &[stage, start, end] : queue) {
+        int last = problem.numMicrobatches - 1;
+        auto it = ends.find({W, stage, last});
+        double ready =
+            it != ends.end() ? it->second : ends.at({BW, stage, last});
+        EXPECT_DOUBLE_EQ(start, std::max(free, ready));
+        EXPECT_DOUBLE_EQ(end, start + problem.stages[stage].gradientReduction);
+        reductions[stage] = free = end;
+        EXPECT_LE(end, simulation->makespan);
+      }
+    }
+    for (int s = 0; s < n; ++s) {
+      EXPECT_EQ(reductions.count(s), problem.stages[s].gradientReduction > 0);
     }
     for (int device = 0; device < p; ++device) {
       double free = 0;
@@ -199,11 +293,17 @@ TEST(SimulationProperty, keepsOrderAndDependences) {
           receive(false);
           if (s > 0)
             waitFor(F, s - 1);
+        } else if (kind == R) {
+          waitFor(F, s);
+        } else if (kind == U) {
+          if (reductions.count(s))
+            earliest = std::max(earliest, reductions[s]);
         } else if (waitsForB) {
           waitFor(B, s);
         } else {
           receive(true);
           waitFor(F, s);
+          waitFor(R, s);
           if (s + 1 < n) {
             waitFor(B, s + 1);
             waitFor(BW, s + 1);
@@ -239,6 +339,8 @@ TEST(SimulationProperty, agreesWithVerifyOnPeakMemory) {
     if (i % 2 == 0)
       for (Stage &stage : problem.stages)
         stage.forwardTransferBytes = stage.backwardTransferBytes = 0;
+    if (i % 3 == 0)
+      addRecomputeAndReductions(random, problem);
     Schedule schedule = randomSchedule(random, problem);
     int64_t peak = simulate(problem, schedule)->largestPeakBytes();
     problem.limitMemory(peak);
@@ -248,6 +350,59 @@ TEST(SimulationProperty, agreesWithVerifyOnPeakMemory) {
       EXPECT_TRUE(verify(problem, schedule));
     }
   }
+}
+
+TEST(Jitter, withoutJitterIsTheSimulation) {
+  Random random(4);
+  for (int i = 0; i < 100; ++i) {
+    int p = randomInt(random, 1, 4), n = randomInt(random, 1, 6);
+    std::vector<int> placement(n);
+    for (int &device : placement)
+      device = randomInt(random, 0, p - 1);
+    Problem problem =
+        randomProblem(random, p, randomInt(random, 1, 5), placement);
+    if (i % 2 == 0)
+      addRecomputeAndReductions(random, problem);
+    Schedule schedule = randomSchedule(random, problem);
+    Simulation simulation = *simulate(problem, schedule);
+    std::optional<JitterResult> result = jitter(problem, schedule, 0, 1, i);
+    ASSERT_TRUE(result);
+    EXPECT_DOUBLE_EQ(result->mean, simulation.makespan);
+    EXPECT_DOUBLE_EQ(result->worst, simulation.makespan);
+    EXPECT_DOUBLE_EQ(result->meanSpan, simulation.span);
+    EXPECT_DOUBLE_EQ(result->worstSpan, simulation.span);
+
+    result = jitter(problem, schedule, 10, 50, i);
+    EXPECT_LE(result->mean, result->worst);
+    EXPECT_LE(result->meanSpan, result->worstSpan);
+    EXPECT_GE(result->mean, 0.9 * simulation.makespan - 1e-9);
+    EXPECT_LE(result->worst, 1.1 * simulation.makespan + 1e-9);
+  }
+}
+
+// One pass after the other: the mean of many draws is the sum of durations, and
+// only the seed decides what is drawn.
+TEST(Jitter, drawsFromTheSeed) {
+  Problem problem = unitProblem(1, 4, {0});
+  Schedule schedule{"", {{}}};
+  for (int m = 0; m < 4; ++m) {
+    schedule.order[0].push_back({F, 0, m});
+    schedule.order[0].push_back({BW, 0, m});
+  }
+  JitterResult result = *jitter(problem, schedule, 20, 10000, 1);
+  // Four uniform factors of width 0.4 each on 1 and 2.
+  EXPECT_NEAR(result.mean, 12, 0.03);
+  EXPECT_GT(result.worst, 13);
+  EXPECT_LT(result.worst, 14.4);
+  EXPECT_EQ(result.mean, jitter(problem, schedule, 20, 10000, 1)->mean);
+  EXPECT_NE(result.mean, jitter(problem, schedule, 20, 10000, 2)->mean);
+}
+
+TEST(Jitter, refusesWhatVerifyRefuses) {
+  Problem problem = unitProblem(1, 1, {0});
+  std::string error;
+  EXPECT_FALSE(jitter(problem, {"", {{{F, 0, 0}}}}, 1, 1, 1, &error));
+  EXPECT_EQ(error, "B s0 mb 0 on device 0 is missing");
 }
 
 } // namespace
