@@ -24,6 +24,7 @@ struct Slot {
   int stage;
   double start;
   double duration;
+  int position = 0; // in the group of microbatches
 };
 
 } // namespace
@@ -61,6 +62,15 @@ static bool overlap(const Slot &a, const Slot &b, double interval) {
          interval - distance < b.duration - tolerance;
 }
 
+/// The slots of the other microbatches of the group.
+static void appendGroup(const BuildingBlock &block, Slot slot,
+                        std::vector<Slot> &slots) {
+  for (slot.position = 1; slot.position < block.group; ++slot.position) {
+    slot.start += block.stride;
+    slots.push_back(slot);
+  }
+}
+
 static double transferSeconds(const Problem &problem, int from, int to,
                               int64_t bytes) {
   if (from == to)
@@ -74,8 +84,10 @@ bool BuildingBlock::placeBackwardWeights(const Problem &problem) {
     std::vector<Slot> occupied;
     std::vector<int> toPlace;
     for (int s : stagesHere) {
-      for (const Slot &slot : slotsOfStage(*this, problem, s))
+      for (const Slot &slot : slotsOfStage(*this, problem, s)) {
         occupied.push_back(slot);
+        appendGroup(*this, slot, occupied);
+      }
       if (!fused && problem.stages[s].hasBackwardWeight &&
           !stages[s].backwardWeight)
         toPlace.push_back(s);
@@ -95,18 +107,24 @@ bool BuildingBlock::placeBackwardWeights(const Problem &problem) {
         candidates.push_back(std::max(earliest, end + intervals * interval));
       }
       std::sort(candidates.begin(), candidates.end());
+      // Where one W of the group fits, the others need not.
       auto fits = [&](double start) {
-        Slot w{PassKind::BackwardWeight, s, start, stage.backwardWeight};
-        return std::none_of(
-            occupied.begin(), occupied.end(),
-            [&](const Slot &slot) { return overlap(slot, w, interval); });
+        for (int g = 0; g < group; ++g) {
+          Slot w{PassKind::BackwardWeight, s, start + g * stride,
+                 stage.backwardWeight};
+          for (const Slot &slot : occupied)
+            if (overlap(slot, w, interval))
+              return false;
+        }
+        return true;
       };
       auto start = std::find_if(candidates.begin(), candidates.end(), fits);
       if (start == candidates.end())
         return false;
       stages[s].backwardWeight = *start;
-      occupied.push_back(
-          {PassKind::BackwardWeight, s, *start, stage.backwardWeight});
+      Slot w{PassKind::BackwardWeight, s, *start, stage.backwardWeight};
+      occupied.push_back(w);
+      appendGroup(*this, w, occupied);
     }
   }
   return true;
@@ -154,7 +172,9 @@ std::optional<std::string> BuildingBlock::check(const Problem &problem) const {
         earliest = backwardEnd;
       if (slot.start < earliest - tolerance)
         return name(slot) + " starts before its input is there";
-      devices[problem.placement[s]].push_back(slot);
+      std::vector<Slot> &device = devices[problem.placement[s]];
+      device.push_back(slot);
+      appendGroup(*this, slot, device);
     }
   }
   for (int device = 0; device < problem.numDevices; ++device) {
@@ -185,8 +205,22 @@ std::vector<int64_t> BuildingBlock::memoryBound(const Problem &problem) const {
     // Every pass takes at its start something that a later one gives back at
     // its end: what B gives back first comes out of what F took.
     auto copies = [&](double start, double end) {
-      double count = std::ceil((end - start) / interval - kTolerance);
-      return std::max<int64_t>(1, static_cast<int64_t>(count));
+      // How many microbatches start within a lifespan: most for a window that
+      // begins with one of them.
+      int64_t most = 1;
+      for (int first = 0; first < group; ++first) {
+        int64_t count = 0;
+        for (int other = 0; other < group; ++other) {
+          double distance = (other - first) * stride;
+          if (distance < 0)
+            distance += interval;
+          count += static_cast<int64_t>(std::max(
+              0.0,
+              std::ceil((end - start - distance) / interval - kTolerance)));
+        }
+        most = std::max(most, count);
+      }
+      return most;
     };
     int64_t ofForward = stage.taken(PassKind::Forward);
     int64_t ofBackward = 0;
@@ -224,7 +258,7 @@ Schedule repeat(const BuildingBlock &block, const Problem &problem) {
     for (const Slot &slot : slotsOfStage(block, problem, s))
       for (int m = 0; m < problem.numMicrobatches; ++m)
         devices[problem.placement[s]].push_back(
-            {slot.start + m * block.interval, {slot.kind, s, m}});
+            {slot.start + block.delay(m), {slot.kind, s, m}});
   Schedule schedule;
   for (std::vector<Entry> &entries : devices) {
     // Equal times come from passes that take none; data flows through them

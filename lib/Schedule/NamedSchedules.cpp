@@ -2,40 +2,109 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "weir/Schedule/NamedSchedules.h"
+#include "InterleavedSchedules.h"
+#include "PlacedStages.h"
+#include "VSchedules.h"
 #include "weir/Schedule/Simulation.h"
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace weir::schedule {
 
-static constexpr std::array<NamedSchedule, 7> kNamed = {{
+static constexpr std::array<NamedSchedule, 12> kNamed = {{
     {"gpipe", "all forward passes, then all backward passes; most memory",
-     Placement::Linear, 1},
+     Placement::Linear, 1, ""},
     {"1f1b",
      "one forward, one backward; as many microbatches as devices in flight",
-     Placement::Linear, 1},
+     Placement::Linear, 1, ""},
+    {"interleaved-1f1b",
+     "1f1b through several chunks per device, round by round", Placement::Loop,
+     2, ""},
     {"zb-h1", "1f1b at its memory, with weight gradients put into bubbles",
-     Placement::Linear, 1},
+     Placement::Linear, 1, ""},
     {"zb-h2", "no bubble in any device's span; nearly twice 1f1b's memory",
-     Placement::Linear, 1},
-    {"v-min", "two stages per device, forth and back; a third of 1f1b's memory",
-     Placement::V, 2},
-    {"v-half", "two stages per device, forth and back; half of 1f1b's memory",
-     Placement::V, 2},
-    {"v-zb",
+     Placement::Linear, 1, ""},
+    {"zb-v",
      "two stages per device, forth and back; 1f1b's memory, no bubble in any "
      "device's span",
-     Placement::V, 2},
+     Placement::V, 2, ""},
+    {"v-min", "two stages per device, forth and back; a third of 1f1b's memory",
+     Placement::V, 2, ""},
+    {"v-half", "two stages per device, forth and back; half of 1f1b's memory",
+     Placement::V, 2, ""},
+    {"v-zb", "zb-v as a building block", Placement::V, 2, ""},
+    {"1f1b-v",
+     "two stages per device, forth and back, fused backward passes; two thirds "
+     "of 1f1b's memory",
+     Placement::V, 2, ""},
+    {"gis",
+     "groups of microbatches through several chunks per device, weight "
+     "gradients split off; from half of 1f1b's memory on",
+     Placement::Loop, 2,
+     "group=N: microbatches that go through a chunk in a row (default: half of "
+     "the devices, rounded up)"},
+    {"dualpipe-v",
+     "two stages per device, forth and back; forward passes of one microbatch "
+     "beside backward passes of another, as two passes in turn",
+     Placement::V, 2, ""},
 }};
 
 std::span<const NamedSchedule> listNamed() { return kNamed; }
 
 const NamedSchedule *findNamed(std::string_view name) {
+  name = name.substr(0, name.find(':'));
   for (const NamedSchedule &named : kNamed)
     if (named.name == name)
       return &named;
   return nullptr;
+}
+
+namespace {
+
+/// A schedule and the values of its parameters.
+struct Selection {
+  std::string_view name;
+  std::optional<int> group;
+};
+
+} // namespace
+
+static std::optional<Selection> parseSelection(std::string_view text,
+                                               std::string *error) {
+  const NamedSchedule *named = findNamed(text);
+  if (!named) {
+    *error = "unknown schedule '" + std::string(text) + "'; there are";
+    for (const NamedSchedule &known : kNamed)
+      *error +=
+          (&known == kNamed.data() ? " " : ", ") + std::string(known.name);
+    return std::nullopt;
+  }
+  Selection selection{named->name, std::nullopt};
+  if (text.size() == named->name.size())
+    return selection;
+  std::string_view parameter = text.substr(named->name.size() + 1);
+  auto refuse = [&](const std::string &why) {
+    *error = "'" + std::string(text) + "': " + why;
+    return std::nullopt;
+  };
+  if (named->parameters.empty())
+    return refuse(std::string(named->name) + " has no parameters");
+  constexpr std::string_view kGroup = "group=";
+  if (!parameter.starts_with(kGroup))
+    return refuse("parameters of " + std::string(named->name) + " are " +
+                  std::string(named->parameters));
+  std::string_view digits = parameter.substr(kGroup.size());
+  int group = 0;
+  auto [end, code] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), group);
+  if (code != std::errc() || end != digits.data() + digits.size() ||
+      group < 1 || group > kMaxMicrobatchStages)
+    return refuse("a group has a number of microbatches from 1 to " +
+                  std::to_string(kMaxMicrobatchStages));
+  selection.group = group;
+  return selection;
 }
 
 /// Named schedules are orders for passes of equal length. Passes that a stage
@@ -46,6 +115,14 @@ static Problem withUnitTimes(const Problem &problem) {
     stage.forward = stage.backwardInput = stage.backwardWeight = 1;
     stage.backward.reset();
     stage.update = 0;
+    stage.gradientReduction = 0;
+    // R is part of the backward pass that follows it at once.
+    if (stage.recompute) {
+      stage.takenByBackwardInput +=
+          stage.activationBytes - stage.keptForRecompute;
+      stage.activationBytes = stage.keptForRecompute;
+      stage.recompute.reset();
+    }
   }
   unit.defaultLink = Link();
   unit.links.clear();
@@ -124,67 +201,6 @@ static BuildingBlock zeroBubbleH2Block(const std::vector<int> &runs) {
       [p](int i) { return 6 * p - 5 - 3 * i; });
 }
 
-/// Slots of F0, F1, B1, B0 on device i, which holds stages i and 2p-1-i.
-using VOffsets = std::array<int, 4>;
-
-/// P. Qi, X. Wan, N. Amar, M. Lin, "Pipeline Parallelism with Controllable
-/// Memory", 2024, for v-min and v-half. v-zb is their idea of a block without
-/// bubbles with offsets of our own, free of collisions at any p: modulo 6, F0
-/// and B1 of a device are an even number of slots apart from each other, F1 and
-/// B0 from each other, and the two pairs an odd one.
-static std::optional<VOffsets> vOffsets(std::string_view name, int p, int i) {
-  if (name == "v-min") {
-    int t = p % 3 == 0 ? 2 : 0;
-    return {{i, 2 * p - 1 - i, 2 * p + t + i, 4 * p + t - 1 - i}};
-  }
-  if (name == "v-half") {
-    int t = p % 2 == 0 ? 3 : 0;
-    return {{2 * i, 3 * p - 2 - i, 3 * p - 1 + t + 2 * i, 6 * p - 2 + t - i}};
-  }
-  if (name == "v-zb")
-    return {{4 * i, 6 * p - 5 - 2 * i, 6 * p - 4 + 4 * i, 12 * p - 9 - 2 * i}};
-  return std::nullopt;
-}
-
-/// Whether the device that holds stage i < p also holds stage 2p-1-i, and
-/// nothing else.
-static bool checkVPlacement(std::string_view name, const Problem &problem,
-                            std::string *error) {
-  int p = problem.numDevices;
-  bool fits = problem.numStages() == 2 * p;
-  std::vector<bool> seen(p);
-  for (int i = 0; fits && i < p; ++i) {
-    int device = problem.placement[i];
-    fits = !seen[device] && problem.placement[2 * p - 1 - i] == device;
-    seen[device] = true;
-  }
-  if (!fits)
-    *error = std::string(name) + " needs " + std::to_string(2 * p) +
-             " stages on " + std::to_string(p) +
-             " devices in v placement: the device that holds stage i holds "
-             "stage " +
-             std::to_string(2 * p - 1) + "-i";
-  return fits;
-}
-
-static std::optional<BuildingBlock>
-vBlock(std::string_view name, const Problem &problem, std::string *error) {
-  if (!checkVPlacement(name, problem, error))
-    return std::nullopt;
-  int p = problem.numDevices;
-  BuildingBlock block;
-  block.interval = 6;
-  block.stages.resize(2 * p);
-  for (int i = 0; i < p; ++i) {
-    auto [f0, f1, b1, b0] = *vOffsets(name, p, i);
-    block.stages[i].forward = f0;
-    block.stages[2 * p - 1 - i].forward = f1;
-    block.stages[2 * p - 1 - i].backwardInput = b1;
-    block.stages[i].backwardInput = b0;
-  }
-  return block;
-}
-
 /// All microbatches of a stage in a row, stage after stage and back. Never
 /// deadlocks, whatever the placement: each device's order is part of the one
 /// order over all stages.
@@ -203,25 +219,51 @@ static Schedule gpipe(const Problem &problem) {
   return schedule;
 }
 
+/// Whether the placement of the problem is that of the schedule.
+static bool checkPlacement(std::string_view name, const Problem &problem,
+                           std::string *error) {
+  switch (findNamed(name)->placement) {
+  case Placement::V:
+    return checkVPlacement(name, problem, error);
+  case Placement::Loop:
+    return checkLoopPlacement(name, problem, error);
+  case Placement::Linear:
+    return name == "gpipe" || consecutiveRuns(name, problem, error);
+  }
+  return false;
+}
+
+/// Requires a placement that fits.
+static std::optional<BuildingBlock> makeBlock(const Selection &selection,
+                                              const Problem &problem) {
+  std::string_view name = selection.name;
+  std::string ignored;
+  if (name == "gis") {
+    int half = (problem.numDevices + 1) / 2;
+    return groupedInterleavedBlock(problem, selection.group.value_or(half));
+  }
+  if (name == "1f1b")
+    return oneForwardOneBackwardBlock(
+        *consecutiveRuns(name, problem, &ignored));
+  if (name == "zb-h1")
+    return zeroBubbleH1Block(*consecutiveRuns(name, problem, &ignored));
+  if (name == "zb-h2")
+    return zeroBubbleH2Block(*consecutiveRuns(name, problem, &ignored));
+  return vBlock(name, problem);
+}
+
 std::optional<BuildingBlock>
 namedBlock(std::string_view name, const Problem &problem, std::string *error) {
   std::string ignored;
   if (!error)
     error = &ignored;
-  std::optional<BuildingBlock> block;
-  if (vOffsets(name, 1, 0)) {
-    block = vBlock(name, problem, error);
-  } else if (name == "1f1b" || name == "zb-h1" || name == "zb-h2") {
-    std::optional<std::vector<int>> runs =
-        consecutiveRuns(name, problem, error);
-    if (runs)
-      block = name == "1f1b"    ? oneForwardOneBackwardBlock(*runs)
-              : name == "zb-h1" ? zeroBubbleH1Block(*runs)
-                                : zeroBubbleH2Block(*runs);
-  } else {
+  std::optional<Selection> selection = parseSelection(name, error);
+  if (!selection || !checkPlacement(selection->name, problem, error))
+    return std::nullopt;
+  std::optional<BuildingBlock> block = makeBlock(*selection, problem);
+  if (!block)
     *error = std::string(name) + " is not made from a building block";
-  }
-  if (block && !block->placeBackwardWeights(withUnitTimes(problem))) {
+  else if (!block->placeBackwardWeights(withUnitTimes(problem))) {
     *error =
         "no slot is left for a backward-weight pass of " + std::string(name);
     return std::nullopt;
@@ -281,22 +323,49 @@ static std::vector<int64_t> reorderLimits(const Problem &problem,
   return limits;
 }
 
+/// Puts every R directly before the first backward pass of its microbatch.
+static void insertRecomputation(const Problem &problem, Schedule &schedule) {
+  for (std::vector<Pass> &order : schedule.order) {
+    std::vector<Pass> result;
+    for (const Pass &pass : order) {
+      const Stage &stage = problem.stages[pass.stage];
+      bool isFirst =
+          pass.kind == PassKind::Backward ||
+          pass.kind == PassKind::BackwardInput ||
+          (pass.kind == PassKind::BackwardWeight && !stage.hasBackwardInput);
+      if (stage.recompute && isFirst)
+        result.push_back({PassKind::Recompute, pass.stage, pass.microbatch});
+      result.push_back(pass);
+    }
+    order = std::move(result);
+  }
+}
+
+/// The orders that are defined pass by pass; nullopt for those that come from a
+/// building block.
+static std::optional<Schedule> explicitOrder(std::string_view name,
+                                             const Problem &problem) {
+  if (name == "gpipe")
+    return gpipe(problem);
+  if (name == "interleaved-1f1b")
+    return interleavedOneForwardOneBackward(problem);
+  if (name == "zb-v")
+    return zeroBubbleV(problem);
+  if (name == "dualpipe-v")
+    return dualPipeV(problem);
+  return std::nullopt;
+}
+
 std::optional<Schedule> buildNamed(std::string_view name,
                                    const Problem &problem, std::string *error) {
   std::string ignored;
   if (!error)
     error = &ignored;
-  if (!findNamed(name)) {
-    *error = "unknown schedule '" + std::string(name) + "'; there are";
-    for (const NamedSchedule &named : kNamed)
-      *error +=
-          (&named == kNamed.data() ? " " : ", ") + std::string(named.name);
+  std::optional<Selection> selection = parseSelection(name, error);
+  if (!selection || !checkPlacement(selection->name, problem, error))
     return std::nullopt;
-  }
-  Schedule schedule;
-  if (name == "gpipe") {
-    schedule = gpipe(problem);
-  } else {
+  std::optional<Schedule> schedule = explicitOrder(selection->name, problem);
+  if (!schedule) {
     std::optional<BuildingBlock> block = namedBlock(name, problem, error);
     if (!block)
       return std::nullopt;
@@ -309,12 +378,14 @@ std::optional<Schedule> buildNamed(std::string_view name,
         return std::nullopt;
       // zb-h1 and zb-h2 live on the memory that later devices have left; the V
       // family needs about the same everywhere.
-      schedule = reorder(
-          unit, schedule,
-          reorderLimits(problem, *peaks, name == "zb-h1" || name == "zb-h2"));
+      bool shareLargest =
+          selection->name == "zb-h1" || selection->name == "zb-h2";
+      schedule = reorder(unit, *schedule,
+                         reorderLimits(problem, *peaks, shareLargest));
     }
   }
-  schedule.name = name;
+  schedule->name = name;
+  insertRecomputation(problem, *schedule);
   return schedule;
 }
 

@@ -82,7 +82,10 @@ TEST(NamedSchedules, workForAnyCounts) {
 
 TEST(NamedSchedules, useFusedOrSplitPasses) {
   for (const NamedSchedule &named : listNamed()) {
-    bool expectFused = named.name == "gpipe" || named.name == "1f1b";
+    constexpr std::string_view kFused[] = {"gpipe", "1f1b", "interleaved-1f1b",
+                                           "1f1b-v", "dualpipe-v"};
+    bool expectFused = std::find(std::begin(kFused), std::end(kFused),
+                                 named.name) != std::end(kFused);
     Problem problem = unitProblem(3, 4, placementOf(named, 3));
     Schedule schedule = *buildNamed(named.name, problem, nullptr);
     EXPECT_EQ(schedule.name, named.name);
@@ -127,8 +130,9 @@ std::string errorOf(std::string_view name, std::vector<int> placement) {
 
 TEST(NamedSchedules, sayWhatTheyNeed) {
   EXPECT_EQ(errorOf("zero-bubble", {0, 1}),
-            "unknown schedule 'zero-bubble'; there are gpipe, 1f1b, zb-h1, "
-            "zb-h2, v-min, v-half, v-zb");
+            "unknown schedule 'zero-bubble'; there are gpipe, 1f1b, "
+            "interleaved-1f1b, zb-h1, zb-h2, zb-v, v-min, v-half, v-zb, "
+            "1f1b-v, gis, dualpipe-v");
   EXPECT_EQ(errorOf("1f1b", {0, 1, 0, 1}),
             "1f1b needs consecutive stages on each device, but stage 2 comes "
             "back to device 0");
@@ -179,9 +183,11 @@ TEST(NamedSchedulesProperty, verifyAndRespectBounds) {
               lowerBound(problem, Objective::Makespan).seconds * (1 - 1e-12));
     EXPECT_GE(simulation.span,
               lowerBound(problem, Objective::Span).seconds * (1 - 1e-12));
-    if (named.name == "gpipe")
+    std::optional<BuildingBlock> namedOrNone =
+        namedBlock(named.name, problem, nullptr);
+    if (!namedOrNone)
       continue;
-    BuildingBlock block = *namedBlock(named.name, problem, nullptr);
+    const BuildingBlock &block = *namedOrNone;
     Problem unit = problem;
     for (Stage &stage : unit.stages) {
       stage.forward = stage.backwardInput = stage.backwardWeight = 1;

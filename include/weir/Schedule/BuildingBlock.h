@@ -10,9 +10,10 @@
 
 namespace weir::schedule {
 
-/// The passes of one microbatch over all stages. Microbatch m runs the same
-/// passes m * interval later. Durations and bytes are those of the problem that
-/// the block is used with.
+/// The passes of one microbatch over all stages. Other microbatches run the
+/// same passes later: `group` of them `stride` apart from each other, and the
+/// next group an interval after this one. Durations and bytes are those of the
+/// problem that the block is used with.
 ///
 ///   device 0  F0                B0 W0
 ///   device 1     F1       B1 W1
@@ -31,6 +32,13 @@ struct BuildingBlock {
   /// B and W of a microbatch are one pass.
   bool fused = false;
   std::vector<Offsets> stages;
+  int group = 1;
+  double stride = 0;
+
+  /// How much later than the offsets a microbatch runs.
+  double delay(int microbatch) const {
+    return microbatch / group * interval + microbatch % group * stride;
+  }
 
   /// Gives every W that has no offset the next free slot of its device, in the
   /// order of the B's. False if some W finds no gap that is long enough.
@@ -45,7 +53,8 @@ struct BuildingBlock {
   double lifespan(const Problem &problem, int stage) const;
 
   /// Upper bound on the activation bytes of each device in the repeated block:
-  /// the sum over its stages of ceil(lifespan / interval) * bytes, separately
+  /// the sum over its stages of ceil(lifespan / interval) * bytes (of what a
+  /// lifespan can see of starts, where groups are larger than 1), separately
   /// for what B gives back, what W gives back and what B takes for W.
   std::vector<int64_t> memoryBound(const Problem &problem) const;
 };

@@ -17,13 +17,17 @@ struct NamedSchedule {
   std::string_view description;
   Placement placement;
   int stagesPerDevice;
+  /// What may follow the name after a colon, such as "gis:group=4"; empty:
+  /// none.
+  std::string_view parameters;
 };
 
 /// All named schedules, with the placement and the number of stages per device
 /// that each is made for. gpipe takes any other placement too; 1f1b and zb-h1
 /// take several consecutive stages per device as well.
 std::span<const NamedSchedule> listNamed();
-/// nullptr if there is none of that name.
+/// nullptr if there is none of that name. Parameters after the name are not
+/// looked at.
 const NamedSchedule *findNamed(std::string_view name);
 
 /// The schedule `name` for any number of devices and microbatches. The order
