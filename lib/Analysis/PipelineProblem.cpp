@@ -180,6 +180,69 @@ schedule::Problem weir::buildProblem(PipelineOp pipeline,
   return problem;
 }
 
+/// The devices that `text` lists; nullopt where it is no list of whole numbers.
+static std::optional<SmallVector<int64_t>> readDevices(StringRef text) {
+  SmallVector<StringRef> items;
+  text.split(items, ',');
+  SmallVector<int64_t> devices;
+  for (StringRef item : items)
+    if (item.trim().getAsInteger(10, devices.emplace_back()))
+      return std::nullopt;
+  return devices;
+}
+
+std::optional<ListedPlacement> weir::getListedPlacement(StringRef placement) {
+  std::optional<SmallVector<int64_t>> devices = readDevices(placement);
+  if (!devices)
+    return std::nullopt;
+  return ListedPlacement{static_cast<int64_t>(devices->size()),
+                         *llvm::max_element(*devices) + 1};
+}
+
+std::optional<std::vector<int>> weir::readPlacement(StringRef placement,
+                                                    int64_t stages,
+                                                    int64_t devices,
+                                                    std::string &error) {
+  auto refuse = [&](const Twine &text) {
+    error = text.str();
+    return std::nullopt;
+  };
+  if (auto kind = schedule::parsePlacement(placement)) {
+    if (devices <= 0)
+      devices = stages;
+    if (stages < 1 || devices > stages || stages % devices != 0)
+      return refuse("cannot place " + Twine(stages) + " stages on " +
+                    Twine(devices) +
+                    " devices: the number of stages must be a multiple");
+    return schedule::makePlacement(*kind, stages, devices);
+  }
+  std::optional<SmallVector<int64_t>> list = readDevices(placement);
+  if (!list)
+    return refuse("unknown placement '" + placement +
+                  "'; known are linear, loop, v and a list of devices such as "
+                  "0,1,1,0");
+  if (static_cast<int64_t>(list->size()) != stages)
+    return refuse("placement " + placement + " is for " + Twine(list->size()) +
+                  " stages, but there are " + Twine(stages));
+  int64_t needed = *llvm::max_element(*list) + 1;
+  if (devices <= 0)
+    devices = needed;
+  std::vector<bool> used(std::max<int64_t>(0, std::min(devices, stages)));
+  for (int64_t device : *list) {
+    if (device < 0 || device >= devices)
+      return refuse("placement " + placement + " names device " +
+                    Twine(device) + ", but there are " + Twine(devices) +
+                    " devices");
+    if (device < static_cast<int64_t>(used.size()))
+      used[device] = true;
+  }
+  for (int64_t device = 0; device < devices; ++device)
+    if (device >= static_cast<int64_t>(used.size()) || !used[device])
+      return refuse("placement " + placement + " leaves device " +
+                    Twine(device) + " without a stage");
+  return std::vector<int>(list->begin(), list->end());
+}
+
 schedule::PassKind weir::toSchedule(PassKind kind) {
   return static_cast<schedule::PassKind>(static_cast<int>(kind));
 }

@@ -7,7 +7,9 @@
 
 #include "weir/Driver/CommandLine.h"
 
+#include "weir/Analysis/PipelineProblem.h"
 #include "weir/InitAll.h"
+#include "weir/Schedule/NamedSchedules.h"
 #include "weir/Target/HostTarget.h"
 #include "weir/Target/OutputFile.h"
 
@@ -37,6 +39,18 @@ cl::OptionCategory &weir::getToolCategory() {
 // Options
 //===----------------------------------------------------------------------===//
 
+/// The help of --schedule. Options keep a reference to their help.
+static StringRef getScheduleHelp() {
+  static const std::string help = [] {
+    std::string names;
+    for (const schedule::NamedSchedule &named : schedule::listNamed())
+      names += std::string(named.name) + ", ";
+    return names + "block:FILE, or auto: the best one within the memory limit "
+                   "(default: 1f1b)";
+  }();
+  return help;
+}
+
 namespace {
 // Numbers are kept as given: llvm::cl would blame a "long argument" for a
 // mistake.
@@ -51,13 +65,35 @@ struct Options {
   cl::opt<std::string> microbatches{
       "microbatches", cl::desc("Microbatches per step (default: 2 per device)"),
       cl::value_desc("N"), cl::cat(getToolCategory())};
-  cl::opt<std::string> schedule{
-      "schedule", cl::desc("gpipe, 1f1b, zb-h1 or v-half (default: 1f1b)"),
-      cl::value_desc("NAME"), cl::init("1f1b"), cl::cat(getToolCategory())};
+  cl::opt<std::string> schedule{"schedule", cl::desc(getScheduleHelp()),
+                                cl::value_desc("NAME"), cl::init("1f1b"),
+                                cl::cat(getToolCategory())};
+  cl::opt<std::string> placement{
+      "placement",
+      cl::desc("Where the stages are: linear, loop, v, or the device of each, "
+               "such as 0,1,2,2,1,0 (default: what the schedule wants)"),
+      cl::value_desc("NAME"), cl::cat(getToolCategory())};
+  cl::opt<std::string> chunks{
+      "chunks",
+      cl::desc("Stages per device (default: what the schedule wants)"),
+      cl::value_desc("N"), cl::cat(getToolCategory())};
   cl::opt<std::string> stages{
-      "stages",
-      cl::desc("Number of stages, a multiple of the devices (default: what the "
-               "schedule wants)"),
+      "stages", cl::desc("Number of stages (default: devices times chunks)"),
+      cl::value_desc("N"), cl::cat(getToolCategory())};
+  cl::opt<std::string> objective{
+      "objective",
+      cl::desc(
+          "What auto makes small: makespan, from the first pass to the last, "
+          "or span, the longest such time of one device (default: "
+          "makespan)"),
+      cl::value_desc("NAME"), cl::init("makespan"), cl::cat(getToolCategory())};
+  cl::opt<std::string> timeBudget{
+      "time-budget",
+      cl::desc("Seconds that auto searches (default: a fixed number of steps, "
+               "the same on every machine)"),
+      cl::value_desc("S"), cl::cat(getToolCategory())};
+  cl::opt<std::string> searchSeed{
+      "search-seed", cl::desc("Seed of the search of auto (default: 1)"),
       cl::value_desc("N"), cl::cat(getToolCategory())};
   cl::opt<std::string> cuts{
       "cuts",
@@ -135,6 +171,8 @@ static std::optional<CompilerOptions> readOptions() {
   Options &given = getOptions();
   CompilerOptions options;
   options.schedule = given.schedule;
+  options.placement = given.placement;
+  options.objective = given.objective;
   options.optimizer = given.optimizer;
   if (given.microbatches.getNumOccurrences())
     options.microbatches = 0;
@@ -142,6 +180,9 @@ static std::optional<CompilerOptions> readOptions() {
       (options.microbatches &&
        !readNumber(given.microbatches, *options.microbatches)) ||
       !readNumber(given.stages, options.stages) ||
+      !readNumber(given.chunks, options.chunks) ||
+      !readNumber(given.timeBudget, options.timeBudget) ||
+      !readNumber(given.searchSeed, options.searchSeed) ||
       !readNumber(given.memoryLimit, options.memoryLimit) ||
       !readNumber(given.weightDecay, options.weightDecay) ||
       !readNumber(given.momentum, options.momentum) ||
@@ -156,6 +197,12 @@ static std::optional<CompilerOptions> readOptions() {
       return std::nullopt;
   if (!options.cuts.empty() && options.stages == 0)
     options.stages = options.cuts.size() + 1;
+  if (auto listed = getListedPlacement(options.placement)) {
+    if (!given.devices.getNumOccurrences())
+      options.devices = listed->devices;
+    if (options.stages == 0)
+      options.stages = listed->stages;
+  }
   return options;
 }
 
@@ -207,9 +254,14 @@ std::optional<std::string> weir::checkOptionsMatter(ModuleOp module) {
                              : findGiven({&given.beta1, &given.beta2});
   if (!text.empty())
     return text + "the optimizer is " + given.optimizer;
+  if (given.schedule != "auto")
+    text = findGiven({&given.objective, &given.timeBudget, &given.searchSeed});
+  if (!text.empty())
+    return text + "the schedule is " + given.schedule;
   Level level = getLevel(module);
   if (level >= Level::Programs)
-    text = findGiven({&given.devices, &given.microbatches, &given.schedule});
+    text = findGiven({&given.devices, &given.microbatches, &given.schedule,
+                      &given.placement});
   if (!text.empty())
     return text + "the input has programs already";
   if (level >= Level::Stages)
@@ -218,7 +270,7 @@ std::optional<std::string> weir::checkOptionsMatter(ModuleOp module) {
   if (!text.empty())
     return text + "the input has its updates already";
   if (level >= Level::Joint && isCut(module))
-    text = findGiven({&given.stages, &given.cuts});
+    text = findGiven({&given.stages, &given.cuts, &given.chunks});
   if (!text.empty())
     return text + "the input is cut already";
   return std::nullopt;

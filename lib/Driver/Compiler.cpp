@@ -7,6 +7,7 @@
 
 #include "weir/Driver/Compiler.h"
 
+#include "weir/Analysis/PipelineProblem.h"
 #include "weir/Conversion/Passes.h"
 #include "weir/Dialect/Transforms/Passes.h"
 #include "weir/Schedule/NamedSchedules.h"
@@ -42,14 +43,47 @@ static std::string toText(double value) {
 /// library takes no longer programs.
 static constexpr int64_t largestCount = int64_t(1) << 22;
 
-std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
+namespace {
+
+/// How many stages there are, and where.
+struct Layout {
+  int64_t stages;
+  std::string placement;
+};
+
+} // namespace
+
+/// What the user chose, or what the schedule is made for: for auto and blocks
+/// two stages per device, forth and back.
+static Layout getLayout(const CompilerOptions &options) {
   const schedule::NamedSchedule *named = schedule::findNamed(options.schedule);
-  if (!named) {
+  Layout layout{options.stages, options.placement};
+  if (layout.stages == 0)
+    layout.stages = options.devices * (options.chunks ? options.chunks
+                                       : named        ? named->stagesPerDevice
+                                                      : 2);
+  if (layout.placement.empty())
+    layout.placement = schedule::placementName(named ? named->placement
+                                                     : schedule::Placement::V);
+  return layout;
+}
+
+std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
+  if (options.schedule != "auto" &&
+      !StringRef(options.schedule).starts_with("block:") &&
+      !schedule::findNamed(options.schedule)) {
     std::string known;
     for (const schedule::NamedSchedule &schedule : schedule::listNamed())
-      known += (known.empty() ? "" : ", ") + std::string(schedule.name);
-    return "unknown schedule '" + options.schedule + "'; known are " + known;
+      known += std::string(schedule.name) + ", ";
+    return "unknown schedule '" + options.schedule + "'; known are " + known +
+           "block:FILE, auto";
   }
+  if (options.objective != "makespan" && options.objective != "span")
+    return "unknown objective '" + options.objective +
+           "'; known are makespan and span";
+  if (!(options.timeBudget >= 0 && std::isfinite(options.timeBudget)))
+    return "the time budget must be at least 0 and finite, got " +
+           toText(options.timeBudget);
   if (options.optimizer != "adamw" && options.optimizer != "sgd")
     return "unknown optimizer '" + options.optimizer +
            "'; known are adamw and sgd";
@@ -66,7 +100,8 @@ std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
   for (auto [name, value] :
        {std::pair("devices", options.devices),
         std::pair("microbatches", options.microbatches.value_or(1)),
-        std::pair("stages", options.stages)})
+        std::pair("stages", options.stages),
+        std::pair("chunks", options.chunks)})
     if (value > largestCount)
       return std::to_string(value) + " " + name + " are more than " +
              std::to_string(largestCount);
@@ -77,10 +112,16 @@ std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
            std::to_string(*options.microbatches);
   if (options.memoryLimit < 0)
     return "the memory limit must not be negative";
-  if (options.stages < 0 || options.stages % options.devices != 0)
-    return "cannot place " + std::to_string(options.stages) + " stages on " +
-           std::to_string(options.devices) +
-           " devices: the number of stages must be a multiple";
+  if (options.chunks < 0)
+    return "needs at least one chunk, got " + std::to_string(options.chunks);
+  std::string error;
+  Layout layout = getLayout(options);
+  if (options.chunks && layout.stages != options.devices * options.chunks)
+    return std::to_string(layout.stages) + " stages are not " +
+           std::to_string(options.chunks) + " chunks on each of " +
+           std::to_string(options.devices) + " devices";
+  if (!readPlacement(layout.placement, layout.stages, options.devices, error))
+    return error;
   return std::nullopt;
 }
 
@@ -99,13 +140,12 @@ void weir::removeKernels(ModuleOp module) {
 }
 
 static void addCutPasses(PassManager &passes, const CompilerOptions &options) {
-  const schedule::NamedSchedule &named = *schedule::findNamed(options.schedule);
+  Layout layout = getLayout(options);
   passes.addPass(createWeirEstimateCosts());
   WeirPartitionOptions partition;
-  partition.stages =
-      options.stages ? options.stages : options.devices * named.stagesPerDevice;
+  partition.stages = layout.stages;
   partition.devices = options.devices;
-  partition.placement = schedule::placementName(named.placement);
+  partition.placement = layout.placement;
   partition.memoryLimit = options.memoryLimit;
   partition.stateTensors = options.optimizer == "adamw" ? 2 : 1;
   partition.cuts.assign(options.cuts.begin(), options.cuts.end());
@@ -126,42 +166,73 @@ bool weir::isCut(ModuleOp module) {
 static LogicalResult runPasses(ModuleOp module, Level target,
                                const CompilerOptions &options);
 
+namespace {
+
+/// The device that needs most, and what it needs.
+struct LargestArena {
+  int64_t bytes = 0;
+  int64_t device = 0;
+};
+
+} // namespace
+
 /// The largest arena of a planned module.
-static int64_t getLargestArena(ModuleOp module) {
-  int64_t largest = 0;
-  for (auto program : module.getOps<ProgramOp>())
-    largest = std::max<int64_t>(largest, program.getArena().value_or(0));
+static LargestArena getLargestArena(ModuleOp module) {
+  LargestArena largest;
+  for (auto program : module.getOps<ProgramOp>()) {
+    int64_t bytes = program.getArena().value_or(0);
+    if (bytes > largest.bytes)
+      largest = {bytes, static_cast<int64_t>(program.getDevice())};
+  }
   return largest;
 }
 
-/// Plans a copy of `module` under `limit` without a word. Returns the bytes
-/// that the neediest device takes.
-static FailureOr<int64_t> tryLimit(ModuleOp module, CompilerOptions options,
-                                   int64_t limit) {
-  ScopedDiagnosticHandler silent(module.getContext(),
-                                 [](Diagnostic &) { return success(); });
-  options.memoryLimit = limit;
+/// Plans a copy of `module` under the limit of `options`. What the passes have
+/// to say goes to `diagnostics`. Null if they fail.
+static OwningOpRef<ModuleOp> tryPlan(ModuleOp module,
+                                     const CompilerOptions &options,
+                                     std::vector<Diagnostic> &diagnostics) {
+  ScopedDiagnosticHandler collector(
+      module.getContext(), [&](Diagnostic &diagnostic) {
+        diagnostics.push_back(std::move(diagnostic));
+        return success();
+      });
   OwningOpRef<ModuleOp> copy = module.clone();
   if (failed(runPasses(*copy, Level::Plan, options)))
+    return {};
+  return copy;
+}
+
+/// Plans a copy of `module` under `limit` without a word. Returns what the
+/// neediest device takes.
+static FailureOr<LargestArena>
+tryLimit(ModuleOp module, CompilerOptions options, int64_t limit) {
+  options.memoryLimit = limit;
+  // Whether any order fits is all that matters here.
+  options.searchSteps = 1;
+  options.timeBudget = 0;
+  std::vector<Diagnostic> ignored;
+  OwningOpRef<ModuleOp> copy = tryPlan(module, options, ignored);
+  if (!copy)
     return failure();
   return getLargestArena(*copy);
 }
 
 /// The smallest limit that compilation meets, to a hundredth, by bisection. The
 /// limit steers the cut and how long W's are put off, so no single plan tells.
-static FailureOr<int64_t> findSmallestLimit(ModuleOp module,
-                                            const CompilerOptions &options) {
-  FailureOr<int64_t> best = tryLimit(module, options, 0);
+static FailureOr<LargestArena>
+findSmallestLimit(ModuleOp module, const CompilerOptions &options) {
+  FailureOr<LargestArena> best = tryLimit(module, options, 0);
   if (failed(best))
     return failure();
   int64_t refused = options.memoryLimit;
-  while (*best - refused > *best / 100) {
-    int64_t middle = refused + (*best - refused) / 2;
-    FailureOr<int64_t> arena = tryLimit(module, options, middle);
-    if (succeeded(arena))
-      best = std::min(*best, *arena);
-    else
+  while (best->bytes - refused > best->bytes / 100) {
+    int64_t middle = refused + (best->bytes - refused) / 2;
+    FailureOr<LargestArena> arena = tryLimit(module, options, middle);
+    if (failed(arena))
       refused = middle;
+    else if (arena->bytes < best->bytes)
+      best = arena;
   }
   return best;
 }
@@ -173,7 +244,7 @@ LogicalResult weir::compileTo(ModuleOp module, Level target,
     // Nothing is left to choose.
     if (failed(runPasses(module, target, options)))
       return failure();
-    int64_t arena = getLargestArena(module);
+    int64_t arena = getLargestArena(module).bytes;
     if (arena <= options.memoryLimit)
       return success();
     return emitError(UnknownLoc::get(module.getContext()),
@@ -181,18 +252,29 @@ LogicalResult weir::compileTo(ModuleOp module, Level target,
            << arena << " bytes on a device, more than the memory limit of "
            << options.memoryLimit << " bytes";
   }
-  if (options.memoryLimit == 0 || target < Level::Plan ||
-      succeeded(tryLimit(module, options, options.memoryLimit)))
+  if (options.memoryLimit == 0 || target < Level::Plan)
     return runPasses(module, target, options);
-  FailureOr<int64_t> smallest = findSmallestLimit(module, options);
-  // Not the limit's fault: let the passes say what is wrong.
-  if (failed(smallest))
-    return runPasses(module, target, options);
+  std::vector<Diagnostic> diagnostics;
+  OwningOpRef<ModuleOp> planned = tryPlan(module, options, diagnostics);
+  FailureOr<LargestArena> smallest;
+  if (planned) {
+    module->setAttrs(planned->getOperation()->getAttrDictionary());
+    module.getBodyRegion().takeBody(planned->getBodyRegion());
+  } else {
+    smallest = findSmallestLimit(module, options);
+  }
+  if (planned || failed(smallest)) {
+    // Where no limit can be met the passes say what is wrong.
+    for (Diagnostic &diagnostic : diagnostics)
+      module.getContext()->getDiagEngine().emit(std::move(diagnostic));
+    return success(static_cast<bool>(planned));
+  }
   return emitError(UnknownLoc::get(module.getContext()), "schedule ")
          << options.schedule << " on " << options.devices
          << " devices cannot meet a memory limit of " << options.memoryLimit
-         << " bytes per device; the smallest limit it can meet is " << *smallest
-         << " bytes";
+         << " bytes per device; the smallest limit it can meet is "
+         << smallest->bytes << " bytes, which device " << smallest->device
+         << " needs";
 }
 
 static LogicalResult runPasses(ModuleOp module, Level target,
@@ -230,6 +312,11 @@ static LogicalResult runPasses(ModuleOp module, Level target,
     schedule.devices = options.devices;
     schedule.microbatches = options.microbatches.value_or(2 * options.devices);
     schedule.memoryLimit = options.memoryLimit;
+    schedule.placement = getLayout(options).placement;
+    schedule.objective = options.objective;
+    schedule.timeBudget = options.timeBudget;
+    schedule.searchSteps = options.searchSteps;
+    schedule.seed = options.searchSeed;
     passes.addPass(createWeirSchedule(schedule));
   }
   if (target >= Level::Programs)

@@ -194,6 +194,8 @@ LogicalResult weir::printReport(ModuleOp module, ModuleOp joint,
   }
   CompilerOptions reference = options;
   reference.schedule = "1f1b";
+  reference.placement.clear();
+  reference.chunks = 0;
   reference.stages = reference.devices;
   reference.memoryLimit = 0;
   reference.cuts.clear();

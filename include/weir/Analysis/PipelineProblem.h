@@ -60,6 +60,21 @@ schedule::Problem buildProblem(PipelineOp pipeline,
                                llvm::ArrayRef<int> placement, int numDevices,
                                int microbatches);
 
+/// The device of each of `stages` stages on `devices` devices (not positive: as
+/// many as `placement` needs): `linear`, `loop`, `v`, or the devices themselves,
+/// separated by commas. Returns nullopt and sets `error` to one line where there
+/// is no such placement or a device would hold nothing.
+std::optional<std::vector<int>> readPlacement(llvm::StringRef placement,
+                                              int64_t stages, int64_t devices,
+                                              std::string &error);
+
+/// Whether `placement` lists devices; how many stages it is for, and for how many
+/// devices.
+struct ListedPlacement {
+  int64_t stages = 0, devices = 0;
+};
+std::optional<ListedPlacement> getListedPlacement(llvm::StringRef placement);
+
 /// The scheduling library's name for a kind of pass and back.
 schedule::PassKind toSchedule(PassKind kind);
 PassKind fromSchedule(schedule::PassKind kind);

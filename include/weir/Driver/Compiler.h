@@ -28,9 +28,17 @@ namespace weir {
 struct CompilerOptions {
   int64_t devices = 1;
   std::optional<int64_t> microbatches; ///< default: two per device
-  std::string schedule = "1f1b";
-  int64_t stages = 0;      ///< default: as many as the schedule wants
+  std::string schedule = "1f1b"; ///< a name, block:FILE or auto
+  /// linear, loop, v or the device of each stage, separated by commas; default:
+  /// the schedule's own.
+  std::string placement;
+  int64_t chunks = 0; ///< stages per device; default: as the schedule wants
+  int64_t stages = 0; ///< default: devices times chunks
   int64_t memoryLimit = 0; ///< per device; 0: none
+  std::string objective = "makespan"; ///< of auto: makespan or span
+  double timeBudget = 0;   ///< seconds of search of auto; 0: a number of steps
+  int64_t searchSteps = 0; ///< orders that auto tries; 0: a default number
+  int64_t searchSeed = 1;
   std::vector<int64_t> cuts;
   std::string optimizer = "adamw";
   double weightDecay = 0.1, momentum = 0.9, beta1 = 0.9, beta2 = 0.95;

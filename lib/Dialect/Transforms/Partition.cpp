@@ -15,8 +15,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "weir/Analysis/JointGraph.h"
+#include "weir/Analysis/PipelineProblem.h"
 #include "weir/Dialect/Transforms/Passes.h"
-#include "weir/Schedule/Problem.h"
 
 #include "mlir/IR/Remarks.h"
 #include "llvm/ADT/StringSet.h"
@@ -438,17 +438,13 @@ LogicalResult Partition::partition(func::FuncOp joint) {
   if (chain.secondsBefore.back() <= 0.0)
     return joint.emitError(
         "no costs on the joint graph; run weir-estimate-costs first");
-  std::optional<schedule::Placement> kind = schedule::parsePlacement(placement);
-  if (!kind)
-    return joint.emitError("unknown placement '")
-           << placement << "'; known are linear, loop and v";
-  int64_t numDevices = devices ? int64_t(devices) : int64_t(stages);
-  if (numDevices < 1 || stages % numDevices != 0)
-    return joint.emitError("cannot place ")
-           << int64_t(stages) << " stages on " << numDevices
-           << " devices: the number of stages must be a multiple";
-  std::vector<int> deviceOfStage =
-      schedule::makePlacement(*kind, stages, numDevices);
+  std::string error;
+  std::optional<std::vector<int>> placed =
+      readPlacement(placement, stages, devices, error);
+  if (!placed)
+    return joint.emitError() << error;
+  const std::vector<int> &deviceOfStage = *placed;
+  int64_t numDevices = *llvm::max_element(deviceOfStage) + 1;
 
   FailureOr<SmallVector<int64_t>> positions =
       cuts.empty() ? chooseCuts(joint, chain, deviceOfStage)
@@ -465,16 +461,18 @@ LogicalResult Partition::partition(func::FuncOp joint) {
     remark::analysis(
         joint.getLoc(),
         remark::RemarkOpts::name("stage").category("weir-partition"))
-        << "stage " << std::to_string(s) << " begins at op "
-        << std::to_string(*getInteger(chain.ops[(*positions)[s]], attr::op))
-        << ", estimated seconds " << std::to_string(seconds);
+        << ("stage " + Twine(s) + " begins at op " +
+            Twine(*getInteger(chain.ops[(*positions)[s]], attr::op)) +
+            ", estimated seconds " + std::to_string(seconds))
+               .str();
   }
   double slowest = *llvm::max_element(deviceSeconds);
   double mean = chain.secondsBefore.back() / numDevices;
   remark::passed(joint.getLoc(),
                  remark::RemarkOpts::name("cut").category("weir-partition"))
-      << "cut into " << std::to_string(int64_t(stages))
-      << " stages; the slowest device takes " << std::to_string(slowest / mean)
-      << " of the mean";
+      << ("cut into " + Twine(int64_t(stages)) +
+          " stages; the slowest device takes " + std::to_string(slowest / mean) +
+          " of the mean")
+             .str();
   return success();
 }

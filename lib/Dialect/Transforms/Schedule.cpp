@@ -15,13 +15,19 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "weir/Analysis/ArenaPlan.h"
 #include "weir/Analysis/PipelineProblem.h"
 #include "weir/Dialect/Transforms/Passes.h"
+#include "weir/Schedule/LowerBound.h"
 #include "weir/Schedule/NamedSchedules.h"
+#include "weir/Schedule/Search.h"
 #include "weir/Schedule/Simulation.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Remarks.h"
+#include "llvm/Support/Format.h"
+
+#include <cmath>
 
 namespace weir {
 #define GEN_PASS_DEF_WEIRSCHEDULE
@@ -113,6 +119,16 @@ struct Schedule : weir::impl::WeirScheduleBase<Schedule> {
         return signalPassFailure();
   }
   LogicalResult scheduleOne(PipelineOp pipeline);
+  LogicalResult checkOptions(PipelineOp pipeline);
+  FailureOr<std::vector<int>> placeStages(PipelineOp pipeline);
+  /// `firstOnly`: the first order that fits, not the best.
+  FailureOr<schedule::Schedule> findOrder(PipelineOp pipeline,
+                                          const schedule::Problem &problem,
+                                          bool firstOnly, std::string &error);
+  /// `arenas` are the bytes of each device if they were held against a limit.
+  void remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
+                const schedule::Schedule &order,
+                const schedule::Simulation &times, ArrayRef<int64_t> arenas);
 };
 
 } // namespace
@@ -442,25 +458,138 @@ static LogicalResult checkGradients(PipelineOp pipeline) {
   return success();
 }
 
-LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
+FailureOr<std::vector<int>> Schedule::placeStages(PipelineOp pipeline) {
+  int64_t numStages = pipeline.getStages();
   const schedule::NamedSchedule *named = schedule::findNamed(schedule);
-  if (!named) {
+  std::string kind = placement;
+  int64_t numDevices = devices;
+  if (kind.empty()) {
+    // Two stages per device, forth and back, are what most schedules under a
+    // memory limit build on.
+    kind = schedule::placementName(named ? named->placement
+                                         : schedule::Placement::V);
+    int64_t stagesPerDevice = named ? named->stagesPerDevice : 2;
+    if (numDevices == 0)
+      numDevices = numStages % stagesPerDevice == 0
+                       ? numStages / stagesPerDevice
+                       : numStages;
+  }
+  std::string error;
+  std::optional<std::vector<int>> placed =
+      readPlacement(kind, numStages, numDevices, error);
+  if (!placed)
+    return pipeline.emitError("schedule ") << schedule << ": " << error;
+  return *placed;
+}
+
+FailureOr<schedule::Schedule>
+Schedule::findOrder(PipelineOp pipeline, const schedule::Problem &problem,
+                    bool firstOnly, std::string &error) {
+  if (schedule != "auto") {
+    std::optional<schedule::Schedule> order =
+        schedule::buildNamed(schedule, problem, &error);
+    if (!order)
+      return failure();
+    return std::move(*order);
+  }
+  error = "the search is not part of this version";
+  return failure();
+}
+
+/// Runs of an order that the passes of a pipeline do not have.
+static LogicalResult checkKinds(PipelineOp pipeline,
+                                const schedule::Schedule &order) {
+  for (const std::vector<schedule::Pass> &device : order.order)
+    for (const schedule::Pass &pass : device)
+      if (pass.kind == schedule::PassKind::Recompute ||
+          pass.kind == schedule::PassKind::Update)
+        return pipeline.emitError("schedule ")
+               << order.name << " runs " << schedule::toString(pass)
+               << ", but programs have no such pass of a stage";
+  return success();
+}
+
+/// Bytes of the arena of each device.
+static std::vector<int64_t> getArenas(ArrayRef<ProgramOp> programs) {
+  std::vector<int64_t> arenas;
+  for (ProgramOp program : programs)
+    arenas.push_back(planArena(program).bytes);
+  return arenas;
+}
+
+LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
+  if (failed(checkOptions(pipeline)) || failed(checkGradients(pipeline)))
+    return failure();
+  FailureOr<std::vector<int>> placed = placeStages(pipeline);
+  if (failed(placed))
+    return failure();
+  schedule::Problem problem = buildProblem(
+      pipeline, *placed, *llvm::max_element(*placed) + 1, microbatches);
+  if (memoryLimit)
+    problem.limitMemory(memoryLimit);
+  if (auto error = problem.check())
+    return pipeline.emitError() << *error;
+
+  // The problem counts bytes; programs lay buffers out, and receive at other
+  // moments than the simulation. Where that takes more than the limit, the order
+  // is made for so much less.
+  constexpr int maxAttempts = 8;
+  int64_t smallestArena = std::numeric_limits<int64_t>::max();
+  int64_t neediest = 0;
+  for (int attempt = 0; attempt < maxAttempts; ++attempt) {
+    std::string error;
+    bool firstOnly = attempt == maxAttempts - 1;
+    FailureOr<schedule::Schedule> order =
+        findOrder(pipeline, problem, firstOnly, error);
+    if (failed(order)) {
+      if (attempt == 0)
+        return pipeline.emitError() << error;
+      break;
+    }
+    std::optional<schedule::Simulation> times =
+        schedule::simulate(problem, *order, &error);
+    if (!times)
+      return pipeline.emitError() << error;
+    if (failed(checkKinds(pipeline, *order)))
+      return failure();
+    ProgramWriter(pipeline, problem, *order, *times).write(memoryLimit);
+    if (!memoryLimit || schedule != "auto") {
+      remarkOn(pipeline, problem, *order, *times, {});
+      return success();
+    }
+    SmallVector<ProgramOp> programs = getPrograms(pipeline);
+    std::vector<int64_t> arenas = getArenas(programs);
+    auto largest = llvm::max_element(arenas);
+    if (*largest <= memoryLimit) {
+      remarkOn(pipeline, problem, *order, *times, arenas);
+      return success();
+    }
+    if (*largest < smallestArena) {
+      smallestArena = *largest;
+      neediest = largest - arenas.begin();
+    }
+    for (ProgramOp program : programs)
+      program.erase();
+    for (auto [limit, arena] : llvm::zip(problem.memoryLimits, arenas))
+      limit -= std::max<int64_t>(0, arena - memoryLimit);
+  }
+  return pipeline.emitError("no order was found whose buffers fit ")
+         << int64_t(memoryLimit) << " bytes on every device; the best one takes "
+         << smallestArena << " bytes on device " << neediest;
+}
+
+LogicalResult Schedule::checkOptions(PipelineOp pipeline) {
+  if (schedule != "auto" && !StringRef(schedule).starts_with("block:") &&
+      !schedule::findNamed(schedule)) {
     InFlightDiagnostic diag = pipeline.emitError("unknown schedule '")
                               << schedule << "'; known are";
     for (const schedule::NamedSchedule &known : schedule::listNamed())
       diag << ' ' << known.name;
-    return diag;
+    return diag << " block:FILE auto";
   }
   for (auto program : getOperation().getOps<ProgramOp>())
     if (program.getPipeline() == pipeline.getSymName())
       return program.emitError("the pipeline has programs already");
-  int64_t numStages = pipeline.getStages();
-  int64_t numDevices =
-      devices ? int64_t(devices) : numStages / named->stagesPerDevice;
-  if (numDevices < 1 || numStages % numDevices != 0)
-    return pipeline.emitError("schedule ")
-           << schedule << " cannot place " << numStages << " stages on "
-           << numDevices << " devices";
   constexpr int64_t maxMicrobatches = std::numeric_limits<int>::max();
   if (microbatches < 1)
     return pipeline.emitError("needs at least one microbatch, got ")
@@ -468,29 +597,83 @@ LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
   if (microbatches > maxMicrobatches)
     return pipeline.emitError("cannot schedule ")
            << int64_t(microbatches) << " microbatches";
-  if (failed(checkGradients(pipeline)))
-    return failure();
-  std::vector<int> placement =
-      schedule::makePlacement(named->placement, numStages, numDevices);
-  schedule::Problem problem =
-      buildProblem(pipeline, placement, numDevices, microbatches);
-  if (auto error = problem.check())
-    return pipeline.emitError() << *error;
-  std::string error;
-  std::optional<schedule::Schedule> order =
-      schedule::buildNamed(schedule, problem, &error);
-  if (!order)
-    return pipeline.emitError() << error;
-  std::optional<schedule::Simulation> times =
-      schedule::simulate(problem, *order, &error);
-  if (!times)
-    return pipeline.emitError() << error;
+  if (memoryLimit < 0)
+    return pipeline.emitError("the memory limit must not be negative, got ")
+           << int64_t(memoryLimit);
+  if (objective != "makespan" && objective != "span")
+    return pipeline.emitError("unknown objective '")
+           << objective << "'; known are makespan and span";
+  if (!(timeBudget >= 0 && std::isfinite(timeBudget)) || searchSteps < 0)
+    return pipeline.emitError(
+        "time-budget and search-steps must be at least 0 and finite");
+  return success();
+}
 
-  ProgramWriter(pipeline, problem, *order, *times).write(memoryLimit);
+/// The named schedule with the smallest objective among those that the problem
+/// and its limits admit, besides `chosen`.
+static std::optional<std::pair<std::string, double>>
+findRunnerUp(const schedule::Problem &problem, schedule::Objective objective,
+             StringRef chosen) {
+  std::optional<std::pair<std::string, double>> best;
+  for (const schedule::NamedSchedule &named : schedule::listNamed()) {
+    if (StringRef(named.name) == chosen)
+      continue;
+    std::optional<schedule::Schedule> order =
+        schedule::buildNamed(named.name, problem, nullptr);
+    if (!order || schedule::verify(problem, *order))
+      continue;
+    std::optional<schedule::Simulation> times =
+        schedule::simulate(problem, *order);
+    double value = objective == schedule::Objective::Span ? times->span
+                                                          : times->makespan;
+    if (!best || value < best->second)
+      best = {std::string(named.name), value};
+  }
+  return best;
+}
+
+void Schedule::remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
+                        const schedule::Schedule &order,
+                        const schedule::Simulation &times,
+                        ArrayRef<int64_t> arenas) {
+  auto toText = [](double value, const char *format = "%.6g") {
+    std::string text;
+    llvm::raw_string_ostream(text) << llvm::format(format, value);
+    return text;
+  };
+  bool isSpan = objective == "span";
+  schedule::Objective kind =
+      isSpan ? schedule::Objective::Span : schedule::Objective::Makespan;
+  double value = isSpan ? times.span : times.makespan;
+  schedule::Bound bound = schedule::lowerBound(problem, kind);
+  double gap = bound.seconds > 0 ? value / bound.seconds - 1 : 0;
+  // In one piece: a remark does not keep the order of its arguments.
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << "scheduled by " << order.name << "; predicted makespan "
+     << toText(times.makespan) << " s, ";
+  if (isSpan)
+    os << "span " << toText(times.span) << " s, ";
+  os << "bubble " << toText(times.bubbleRatio, "%.4f") << ", lower bound "
+     << toText(bound.seconds) << " s, gap " << toText(100 * gap, "%.2f")
+     << " %; ";
+  if (!arenas.empty()) {
+    auto largest = llvm::max_element(arenas);
+    os << "largest arena " << *largest << " of " << int64_t(memoryLimit)
+       << " bytes on device " << largest - arenas.begin();
+  } else {
+    auto largest = llvm::max_element(times.peakBytes);
+    os << "largest peak " << *largest << " bytes on device "
+       << largest - times.peakBytes.begin();
+  }
+  if (schedule == "auto") {
+    if (auto other = findRunnerUp(problem, kind, order.name))
+      os << "; best named schedule " << other->first << " with "
+         << toText(other->second) << " s";
+    else
+      os << "; no named schedule fits";
+  }
   remark::passed(pipeline.getLoc(), remark::RemarkOpts::name("schedule")
                                         .category("weir-schedule"))
-      << "scheduled by " << order->name << "; predicted makespan "
-      << std::to_string(times->makespan) << " s, bubble "
-      << std::to_string(times->bubbleRatio);
-  return success();
+      << text;
 }

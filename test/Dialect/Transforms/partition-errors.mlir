@@ -3,6 +3,9 @@
 // RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition=stages=9 2>&1 | FileCheck %s --check-prefix=MANY
 // RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition=stages=0 2>&1 | FileCheck %s --check-prefix=ZERO
 // RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition="stages=2 placement=ring" 2>&1 | FileCheck %s --check-prefix=PLACE
+// RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition="stages=2 placement=0,0,1" 2>&1 | FileCheck %s --check-prefix=LENGTH
+// RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition="stages=2 placement=0,2" 2>&1 | FileCheck %s --check-prefix=HOLE
+// RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition="stages=2 devices=1 placement=0,1" 2>&1 | FileCheck %s --check-prefix=BEYOND
 // RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition="stages=3 devices=2" 2>&1 | FileCheck %s --check-prefix=DEVICES
 // RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition="stages=2 memory-limit=100" 2>&1 | FileCheck %s --check-prefix=LIMIT
 // RUN: not weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition="stages=3 cuts=1" 2>&1 | FileCheck %s --check-prefix=FEW
@@ -22,7 +25,10 @@
 // COSTS: error: no costs on the joint graph; run weir-estimate-costs first
 // MANY: error: cannot cut the model into 9 stages: it has only 4 operations to cut between
 // ZERO: error: needs at least one stage, got 0
-// PLACE: error: unknown placement 'ring'; known are linear, loop and v
+// PLACE: error: unknown placement 'ring'; known are linear, loop, v and a list of devices such as 0,1,1,0
+// LENGTH: error: placement 0,0,1 is for 3 stages, but there are 2
+// HOLE: error: placement 0,2 leaves device 1 without a stage
+// BEYOND: error: placement 0,1 names device 1, but there are 1 devices
 // DEVICES: error: cannot place 3 stages on 2 devices: the number of stages must be a multiple
 // LIMIT: error: no cut into 2 stages fits 100 bytes per device; the largest op alone needs
 // FEW: error: got 1 cuts for 3 stages; needs one less than stages

@@ -39,7 +39,7 @@
 // V-NOT: weir.program
 
 // UNKNOWN: error: unknown schedule '2f2b'; known are {{.*}}gpipe
-// DEVICES: error: schedule 1f1b cannot place 2 stages on 3 devices
+// DEVICES: error: schedule 1f1b: cannot place 2 stages on 3 devices
 // ZERO: error: needs at least one microbatch, got 0
 // MANY: error: cannot schedule 4294967297 microbatches
 // TWICE: error: the pipeline has programs already

@@ -101,15 +101,16 @@ def WeirPartition : Pass<"weir-partition", "::mlir::ModuleOp"> {
     Constants, reads of variables and empty tensors stay without a stage: every
     pass has its own.
 
-    The placement says which device holds a stage: `linear` (stage i on device
-    i), `loop` (i mod devices) or `v` (back and forth).
+    The placement says which device holds a stage: `linear` (runs of stages on
+    one device after another), `loop` (stage i on device i mod devices), `v` (back
+    and forth), or the device of each stage, separated by commas: `0,1,2,2,1,0`.
   }];
   let options = [
     Option<"stages", "stages", "int64_t", "1", "Number of stages">,
     Option<"devices", "devices", "int64_t", "0",
            "Number of devices; 0 means one per stage">,
     Option<"placement", "placement", "std::string", "\"linear\"",
-           "linear, loop or v">,
+           "linear, loop, v or a list of devices">,
     Option<"memoryLimit", "memory-limit", "int64_t", "0",
            "Bytes per device; 0 means no limit">,
     Option<"stateTensors", "state-tensors", "int64_t", "2",
@@ -177,21 +178,43 @@ def WeirAddOptimizer : Pass<"weir-add-optimizer", "::mlir::ModuleOp"> {
 def WeirSchedule : Pass<"weir-schedule", "::mlir::ModuleOp"> {
   let summary = "Order the passes on the devices: level 3 to level 4";
   let description = [{
-    Makes one `weir.program` per device of a pipeline by a named schedule of the
-    scheduling library, with the loads, sends, receives and waits it needs.
-    Sends start as soon as their value is there; receives start right before
-    the pass that runs ahead of the pass that needs them.
+    Makes one `weir.program` per device of a pipeline, with the loads, sends,
+    receives and waits it needs. Sends start as soon as their value is there;
+    receives start right before the pass that runs ahead of the pass that needs
+    them.
+
+    The order is that of a named schedule of the scheduling library, of a building
+    block in a file (`block:FILE`), or the best that `auto` finds: the shortest
+    makespan, or span with `objective=span`, by the estimated seconds of the
+    passes, among the orders that fit `memory-limit`. The limit is held against
+    the arena that `weir-plan-memory` will plan, workspaces included where kernels
+    have been lowered. A limit that no order meets is an error that names the
+    smallest that one does. The search tries a fixed number of orders
+    (`search-steps`), so that it finds the same on every machine; with
+    `time-budget` it stops by the clock.
+
+    A remark says what was chosen and why.
   }];
   let options = [
     Option<"schedule", "schedule", "std::string", "\"1f1b\"",
-           "gpipe, 1f1b, zb-h1 or v-half">,
+           "The name of a schedule, block:FILE or auto">,
     Option<"devices", "devices", "int64_t", "0",
-           "Number of devices; 0 means as many as the schedule's placement "
-           "gives for the stages">,
+           "Number of devices; 0 means as many as the placement needs for the "
+           "stages">,
+    Option<"placement", "placement", "std::string", "\"\"",
+           "linear, loop, v or a list of devices; empty means the schedule's own, "
+           "v for auto">,
     Option<"microbatches", "microbatches", "int64_t", "1",
            "Microbatches per step">,
     Option<"memoryLimit", "memory-limit", "int64_t", "0",
            "Bytes per device; 0 means no limit">,
+    Option<"objective", "objective", "std::string", "\"makespan\"",
+           "What auto makes small: makespan or span">,
+    Option<"searchSteps", "search-steps", "int64_t", "0",
+           "Orders that each thread of auto tries; 0 means a default number">,
+    Option<"timeBudget", "time-budget", "double", "0",
+           "Seconds that auto searches; 0 means as long as its steps take">,
+    Option<"seed", "seed", "int64_t", "1", "Seed of the search of auto">,
   ];
   let dependentDialects = ["::weir::WeirDialect"];
 }
