@@ -96,13 +96,13 @@ void registerGrowth(const std::string &name, Function function) {
       ->ArgsProduct({benchmark::CreateRange(8, kMostDevices, 2),
                      {kMostMicrobatches}})
       ->Unit(benchmark::kMillisecond)
-      ->Complexity();
+      ->Complexity(benchmark::oN);
   benchmark::RegisterBenchmark((name + "/microbatches").c_str(), function)
       ->ArgNames({"p", "m"})
       ->ArgsProduct({{kMostDevices},
                      benchmark::CreateRange(64, kMostMicrobatches, 2)})
       ->Unit(benchmark::kMillisecond)
-      ->Complexity();
+      ->Complexity(benchmark::oN);
 }
 
 } // namespace
