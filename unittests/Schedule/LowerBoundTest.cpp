@@ -3,6 +3,7 @@
 
 #include "weir/Schedule/LowerBound.h"
 #include "RandomProblems.h"
+#include "weir/Schedule/NamedSchedules.h"
 #include "weir/Schedule/Simulation.h"
 
 #include <cmath>
@@ -69,6 +70,115 @@ TEST(LowerBoundProperty, noScheduleBeatsIt) {
           *simulate(problem, randomSchedule(random, problem));
       ASSERT_GE(simulation.makespan, makespan * (1 - 1e-12));
       ASSERT_GE(simulation.span, span * (1 - 1e-12));
+    }
+  }
+}
+
+/// Limits every device to what `simulation` needs.
+void limitToPeak(Problem &problem, const Simulation &simulation) {
+  problem.memoryLimits = simulation.peakBytes;
+}
+
+// With two chunks in a V, k of which fit, unit costs and no transfers.
+TEST(LowerBound, countsWhatFitsIntoMemory) {
+  for (int p = 2; p <= 8; ++p)
+    for (int k = p + 1; k <= 2 * p; ++k) {
+      int m = 4 * p;
+      Problem problem = unitProblem(p, m, vPlacement(2 * p, p));
+      problem.limitMemory(k);
+      double start = std::max(p - 1, 3 * p - 1 - k);
+      double end = std::max(0, 3 * p - 2 * k);
+      EXPECT_GE(makespanBound(problem), 6 * m + start + end) << p << " " << k;
+    }
+}
+
+// Schedules of the V family at their own memory: v-half meets the bound, and
+// none beats it.
+TEST(LowerBound, isMetByVHalf) {
+  for (int p = 2; p <= 16; p += 2) {
+    int m = 4 * p;
+    Problem problem = unitProblem(p, m, vPlacement(2 * p, p));
+    std::string error;
+    std::optional<Schedule> schedule = buildNamed("v-half", problem, &error);
+    ASSERT_TRUE(schedule) << error;
+    std::optional<Simulation> simulation = simulate(problem, *schedule);
+    problem.limitMemory(simulation->largestPeakActivationBytes());
+    EXPECT_EQ(makespanBound(problem), simulation->makespan) << p;
+  }
+}
+
+// One microbatch at a time is the only order when no second one fits.
+TEST(LowerBound, followsOneMicrobatchAtATime) {
+  for (int p = 1; p <= 4; ++p) {
+    Problem problem = unitProblem(p, 5, linearPlacement(p, p));
+    problem.defaultLink.latency = 0.25;
+    problem.limitMemory(1);
+    // F's and B's there and back, and the W of device 0.
+    double each = 2 * p + 1 + 0.5 * (p - 1);
+    EXPECT_EQ(makespanBound(problem), 5 * each);
+    EXPECT_EQ(spanBound(problem), 5 * each);
+  }
+}
+
+// The bound of any placement is one of each placement of equal stages.
+TEST(LowerBound, ofAnyPlacementIsBelowThatOfEach) {
+  Random random(11);
+  for (int i = 0; i < 400; ++i) {
+    int p = randomInt(random, 1, 6), k = randomInt(random, 1, 4);
+    std::vector<int> placement(p * k);
+    for (int s = 0; s < p * k; ++s)
+      placement[s] = s % p;
+    for (int s = p * k - 1; s > 0; --s)
+      std::swap(placement[s], placement[randomInt(random, 0, s)]);
+    if (randomInt(random, 0, 1) == 0)
+      placement = makePlacement(
+          static_cast<Placement>(randomInt(random, 0, 2)), p * k, p);
+    Problem problem = unitProblem(p, randomInt(random, 1, 12), placement);
+    Stage stage;
+    stage.forward = randomInt(random, 0, 8);
+    stage.backwardInput = randomInt(random, 0, 8);
+    stage.backwardWeight = randomInt(random, 0, 8);
+    if (randomInt(random, 0, 2) == 0)
+      stage.backward = randomInt(random, 0, 16);
+    stage.activationBytes = randomInt(random, 0, 6);
+    stage.releasedByBackwardInput =
+        randomInt(random, 0, static_cast<int>(stage.activationBytes));
+    stage.takenByBackwardInput = randomInt(random, 0, 4);
+    problem.stages.assign(problem.stages.size(), stage);
+    problem.defaultLink.latency = randomInt(random, 0, 4) * 0.25;
+    if (randomInt(random, 0, 3))
+      problem.limitMemory(randomInt(random, 10, 60));
+    for (Objective objective : {Objective::Makespan, Objective::Span})
+      ASSERT_LE(
+          lowerBoundAnyPlacement(problem, randomInt(random, k, 6), objective)
+              .seconds,
+          lowerBound(problem, objective).seconds * (1 + 1e-12))
+          << i;
+  }
+}
+
+TEST(LowerBoundProperty, noScheduleBeatsItWithinItsMemory) {
+  Random random(7);
+  for (int i = 0; i < 3000; ++i) {
+    int p = randomInt(random, 1, 4), n = randomInt(random, 1, 6);
+    std::vector<int> placement(n);
+    for (int &device : placement)
+      device = randomInt(random, 0, p - 1);
+    Problem problem =
+        randomProblem(random, p, randomInt(random, 1, 6), placement);
+    if (randomInt(random, 0, 3) == 0)
+      addRecomputeAndReductions(random, problem);
+    if (randomInt(random, 0, 1) == 0)
+      for (Stage &stage : problem.stages)
+        stage.forwardTransferBytes = stage.backwardTransferBytes = 0;
+    for (int j = 0; j < 4; ++j) {
+      Simulation simulation =
+          *simulate(problem, randomSchedule(random, problem));
+      limitToPeak(problem, simulation);
+      ASSERT_GE(simulation.makespan, makespanBound(problem) * (1 - 1e-12))
+          << i << " " << j;
+      ASSERT_GE(simulation.span, spanBound(problem) * (1 - 1e-12))
+          << i << " " << j;
     }
   }
 }
