@@ -203,6 +203,8 @@ std::optional<std::string> Problem::check() const {
     if (from < 0 || from >= numDevices || to < 0 || to >= numDevices)
       return fail("there is a link from device ", from, " to device ", to,
                   ", but there are ", numDevices, " devices");
+    if (from == to)
+      return fail("there is a link from device ", from, " to itself");
     if (!isLink(link))
       return fail(
           "the link from device ", from, " to device ", to,

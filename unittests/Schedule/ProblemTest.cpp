@@ -147,6 +147,10 @@ TEST(Problem, checkSaysWhatIsWrong) {
             }),
             "there is a link from device 0 to device 2, but there are 2 "
             "devices");
+  EXPECT_EQ(errorAfter([](Problem &p) {
+              p.links[{1, 1}] = {};
+            }),
+            "there is a link from device 1 to itself");
   EXPECT_EQ(errorAfter([](Problem &p) { p.defaultLink.bandwidth = 0; }),
             "the default link has a latency that is negative or too large, or "
             "no bandwidth");

@@ -54,10 +54,13 @@ Problem randomProblem(Random &random, int numDevices, int numMicrobatches,
   }
   if (randomInt(random, 0, 1) == 0)
     problem.defaultLink = {duration(), randomInt(random, 1, 40) * 1.0};
-  for (int i = randomInt(random, 0, 2); i > 0; --i)
-    problem.links[{randomInt(random, 0, numDevices - 1),
-                   randomInt(random, 0, numDevices - 1)}] = {
-        duration(), randomInt(random, 1, 40) * 1.0};
+  for (int i = randomInt(random, 0, 2); i > 0; --i) {
+    int from = randomInt(random, 0, numDevices - 1);
+    int to = randomInt(random, 0, numDevices - 1);
+    Link link{duration(), randomInt(random, 1, 40) * 1.0};
+    if (from != to)
+      problem.links[{from, to}] = link;
+  }
   if (randomInt(random, 0, 1) == 0)
     for (int device = 0; device < numDevices; ++device)
       problem.fixedBytes.push_back(bytes());

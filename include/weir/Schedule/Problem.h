@@ -114,6 +114,8 @@ struct Stage {
   int64_t taken(PassKind kind) const;
   int64_t released(PassKind kind) const;
   bool hasBackward() const { return hasBackwardInput || hasBackwardWeight; }
+
+  bool operator==(const Stage &) const = default;
 };
 
 /// One direction between two devices: a queue that moves one transfer after the
@@ -122,6 +124,8 @@ struct Stage {
 struct Link {
   double latency = 0;                                         // seconds
   double bandwidth = std::numeric_limits<double>::infinity(); // bytes/second
+
+  bool operator==(const Link &) const = default;
 };
 
 /// Stages 0, 1, ... in the order of the forward pass. Data dependences:
@@ -158,6 +162,8 @@ struct Problem {
   /// One line that says what is wrong with the problem, or nullopt. All other
   /// functions of the library require a problem that passes.
   std::optional<std::string> check() const;
+
+  bool operator==(const Problem &) const = default;
 };
 
 /// How stages are laid over devices.
