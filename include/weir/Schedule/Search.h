@@ -15,16 +15,14 @@ namespace weir::schedule {
 
 struct SearchOptions {
   Objective objective = Objective::Makespan;
-  /// Seconds after which the best schedule found is returned; the first valid
-  /// one is always waited for. Not positive: no limit.
-  double timeBudget = 0;
-  /// How many schedules each thread may try; not positive: no limit. Where
-  /// neither limit is given, a fixed number is tried, so that the result does
-  /// not depend on the speed of the machine.
-  int64_t maxSteps = 0;
-  /// The same seed, steps and number of threads give the same schedule.
+  /// How long to look, in seconds of a machine of the year 2020 with two cores.
+  /// It is turned into a number of trials, so that the result depends on the
+  /// seed and the number of threads, and not on the speed of the machine.
+  double effort = 5;
+  /// Seconds by the clock after which the best schedule found is returned, come
+  /// what may; the first valid one is always waited for. Not positive: none.
+  double timeLimit = 0;
   uint64_t seed = 1;
-  /// Not positive: as many as the machine has cores.
   int threads = 2;
 };
 

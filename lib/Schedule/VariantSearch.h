@@ -1,0 +1,103 @@
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Local search for one problem.
+
+#ifndef WEIR_LIB_SCHEDULE_VARIANTSEARCH_H
+#define WEIR_LIB_SCHEDULE_VARIANTSEARCH_H
+
+#include "BlockShape.h"
+#include "weir/Schedule/LowerBound.h"
+
+namespace weir::schedule {
+
+/// Tries orders of one problem, one after the other, and keeps the best. Four
+/// ways to come to an order:
+///   - the keys of a random block shape, or of the best one with a few numbers
+///     changed, list-scheduled;
+///   - the best order, list-scheduled from its end to its beginning, and from
+///     there forwards again (forward-backward improvement: K. Y. Li, R. J.
+///     Willis, "An iterative scheduling technique for resource-constrained
+///     project scheduling", EJOR 56, 1992);
+///   - the start times of the best order with some of them shifted,
+///     list-scheduled;
+///   - the order itself with one pass of a critical path moved to the front of
+///     those before it on its device, accepted as simulated annealing does.
+class VariantSearch {
+public:
+  VariantSearch(const Problem &problem, const std::vector<bool> &isFused,
+                Objective objective, uint64_t seed);
+  VariantSearch(const VariantSearch &) = delete;
+
+  const ChainGraph &chains() const { return graph; }
+  bool hasBest() const { return found; }
+  /// Seconds; only where there is one.
+  double bestValue() const { return value(best); }
+  const Timing &bestTiming() const { return best; }
+  /// Orders as good as the best, the best included.
+  const std::vector<ChainOrder> &bestOrders() const { return equals; }
+
+  /// Takes an order that was found elsewhere, and where it does not fit or is
+  /// not good enough, what list scheduling makes of it.
+  void offer(const ChainOrder &order);
+  /// The same with the start of every pass.
+  void offerKeys(const std::vector<double> &starts);
+
+  /// Tries one order, or a few small changes of one.
+  void step();
+
+  /// A limit that the search keeps, below that of the problem; for what the
+  /// graph does not count, such as transfer buffers.
+  void lowerLimit(int device, int64_t bytes);
+
+  int64_t ordersTried() const { return tried; }
+  /// Passes of all of them: what the search costs.
+  int64_t passesTimed() const { return timed; }
+
+private:
+  double value(const Timing &timing) const;
+  /// Tells apart orders of the same value: what ends early can still get
+  /// better.
+  double cost(const Timing &timing) const;
+  bool consider(Timing &timing);
+  bool schedule(const ListRules &rules);
+  void tryShape(const BlockShape &shape);
+  void tryReversal();
+  void tryShiftedKeys();
+  void anneal();
+  void findCriticalMoves();
+  bool moveForward(int device, size_t from, size_t to);
+
+  ChainGraph graph, backwards;
+  Objective objective;
+  Random random;
+  BlockShapes shapes;
+  ListScheduler scheduler, backwardScheduler;
+  OrderTimer timer;
+
+  bool found = false;
+  Timing best;
+  std::vector<ChainOrder> equals;
+  bool hasShape = false;
+  BlockShape bestShape;
+  double bestShapeValue = 0;
+
+  // Annealing.
+  bool isAnnealing = false;
+  Timing current;
+  double temperature = 0;
+  int sinceImprovement = 0;
+  struct Place {
+    int device;
+    size_t index;
+  };
+  std::vector<Place> critical;
+
+  Timing trial, reverseTrial;
+  std::vector<double> keys, reverseKeys;
+  int64_t tried = 0, timed = 0;
+};
+
+} // namespace weir::schedule
+
+#endif // WEIR_LIB_SCHEDULE_VARIANTSEARCH_H
