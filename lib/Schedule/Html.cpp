@@ -3,7 +3,8 @@
 //
 // The page is Timeline.html with Timeline.js in it, and the schedules as JSON:
 //
-//   {"kinds": [{"short": "F", "name": "forward",
+//   {"reductionColor": "#rrggbb",
+//    "kinds": [{"short": "F", "name": "forward",
 //               "shades": [{"fill": "#rrggbb", "text": "#rrggbb"}, ...]}, ...],
 //    "schedules": [{"name", "caption", "devices", "microbatches", "stages",
 //                   "chunks": [of each stage, among those of its device],
@@ -11,6 +12,7 @@
 //                   "peaks": [per device], "limits": [per device, or empty],
 //                   "passes": [[kind, stage, microbatch, start, duration, ...],
 //                              ... per device],
+//                   "reductions": [[stage, start, duration, ...], ...],
 //                   "memory": [[time, memory, ...], ... per device]}, ...]}
 //
 // with times and memory in the units that are named.
@@ -103,9 +105,16 @@ static void writeSchedule(std::ostream &os, const Rendered &rendered,
          << ',' << compact(text.timeValue(timed.end - timed.start));
     });
   });
+  os << ",\n\"reductions\":";
+  writeArray(os, simulation.reductions, [&](const auto &reductions) {
+    writeArray(os, reductions, [&](const TimedReduction &reduction) {
+      os << reduction.stage << ',' << compact(text.timeValue(reduction.start))
+         << ',' << compact(text.timeValue(reduction.end - reduction.start));
+    });
+  });
   os << ",\n\"memory\":";
   writeArray(os, simulation.memory, [&](const auto &samples) {
-    writeArray(os, samples, [&](const MemorySample &sample) {
+    writeArray(os, changes(samples), [&](const MemorySample &sample) {
       os << compact(text.timeValue(sample.time)) << ',';
       memory(sample.bytes);
     });
@@ -120,7 +129,8 @@ static void writeData(std::ostream &os, std::span<const Rendered> rendered) {
     duration = std::max(duration, one.simulation.makespan);
     bytes = std::max(bytes, one.simulation.largestPeakBytes());
   }
-  os << "{\"kinds\":";
+  os << "{\"reductionColor\":\"" << toString(kReductionColor)
+     << "\",\n\"kinds\":";
   writeKinds(os, rendered);
   os << ",\n\"schedules\":";
   writeArray(os, rendered, [&](const Rendered &one) {

@@ -222,6 +222,14 @@ std::string Caption::line() const {
          bound + " (gap " + gap + "), peak memory " + memory;
 }
 
+std::vector<MemorySample> changes(const std::vector<MemorySample> &samples) {
+  std::vector<MemorySample> result;
+  for (const MemorySample &sample : samples)
+    if (result.empty() || result.back().bytes != sample.bytes)
+      result.push_back(sample);
+  return result;
+}
+
 TransferEnds::TransferEnds(const Problem &problem, const Simulation &simulation)
     : problem(problem), simulation(simulation),
       indices(static_cast<size_t>(problem.numStages()) *

@@ -65,6 +65,8 @@ std::string toString(const Color &color);
 /// (M. Okabe and K. Ito, "Color Universal Design", 2008), from light for the
 /// first stage of a device to dark for the last.
 Color passColor(PassKind kind, int chunk, int numChunks);
+/// The colour of exchanges of gradients.
+inline constexpr Color kReductionColor = {204, 186, 0};
 /// Black or white, whichever can be read on `color`.
 std::string_view textColor(const Color &color);
 
@@ -76,6 +78,9 @@ struct Caption {
   /// All of them in a line.
   std::string line() const;
 };
+
+/// The samples at which memory changes.
+std::vector<MemorySample> changes(const std::vector<MemorySample> &samples);
 
 /// The passes at both ends of transfers.
 class TransferEnds {

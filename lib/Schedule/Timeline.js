@@ -16,7 +16,7 @@ const mostMemory = Math.max(1e-300, ...data.schedules.flatMap((s) => [
   ...s.limits.filter((limit) => limit <= 1.5 * Math.max(...s.peaks)),
 ]));
 
-const LEFT = 64, RIGHT = 56, AXIS = 20;
+const LEFT = 64, RIGHT = 56, AXIS = 32;
 const SMALLEST_VIEW = 1e-6;
 
 function format(value) {
@@ -171,10 +171,12 @@ class Panel {
     c.beginPath();
     c.rect(LEFT, 0, this.width, this.height);
     c.clip();
-    for (let device = 0; device < this.schedule.devices; ++device)
-      this.drawPasses(c, device);
-    this.memoryRows().forEach((device, row) => this.drawMemory(c, device, row));
     this.drawBound(c);
+    for (let device = 0; device < this.schedule.devices; ++device) {
+      this.drawPasses(c, device);
+      this.drawReductions(c, device);
+    }
+    this.memoryRows().forEach((device, row) => this.drawMemory(c, device, row));
     this.drawPointer(c);
     c.restore();
   }
@@ -189,7 +191,7 @@ class Panel {
     for (let i = Math.ceil(this.timeAt(LEFT) / step - 1e-9); i * step <= last; ++i) {
       const x = this.x(i * step);
       c.fillStyle = "#e6e6ea";
-      c.fillRect(Math.round(x), AXIS - 4, 1, this.height - AXIS + 4);
+      c.fillRect(Math.round(x), AXIS - 14, 1, this.height - AXIS + 14);
       c.fillStyle = "#555";
       c.fillText(format(i * step), x, 8);
     }
@@ -249,6 +251,17 @@ class Panel {
     }
   }
 
+  // Exchanges of gradients run beside the passes: at the bottom of the lane.
+  drawReductions(c, device) {
+    const flat = this.schedule.reductions[device];
+    const height = Math.max(2, this.rowHeight / 4);
+    c.fillStyle = data.reductionColor;
+    for (let at = 0; at < flat.length; at += 3) {
+      const x = this.x(flat[at + 1]), end = this.x(flat[at + 1] + flat[at + 2]);
+      c.fillRect(x, this.rowTop(device) + this.rowHeight - height, Math.max(1, end - x), height);
+    }
+  }
+
   memoryY(memory, row) {
     const height = this.memoryHeight();
     return this.memoryTop + row * (height + 4) + height - memory / mostMemory * (height - 1);
@@ -301,11 +314,13 @@ class Panel {
 
   drawBound(c) {
     const x = Math.round(this.x(this.schedule.bound)) + 0.5;
-    c.strokeStyle = "#222";
+    c.fillStyle = c.strokeStyle = "#222";
+    c.textAlign = "right";
+    c.fillText("bound", x - 4, AXIS - 7);
     c.lineWidth = 1;
     c.setLineDash([2, 3]);
     c.beginPath();
-    c.moveTo(x, AXIS - 4);
+    c.moveTo(x, AXIS - 14);
     c.lineTo(x, this.rowTop(this.schedule.devices));
     c.stroke();
     c.setLineDash([]);
@@ -324,7 +339,7 @@ class Panel {
     if (pointerPart !== null) {
       const x = this.x(pointerPart * this.extent());
       c.fillStyle = "#0007";
-      c.fillRect(x, AXIS - 4, 1, this.height - AXIS + 4);
+      c.fillRect(x, AXIS - 14, 1, this.height - AXIS + 14);
     }
     if (!this.pointer || !this.pointer.pass) return;
     const { device, pass } = this.pointer;
@@ -506,22 +521,26 @@ function fit() {
 }
 
 function writeLegend() {
-  const legend = document.getElementById("legend");
+  const write = (text, colors) => {
+    const entry = document.createElement("span");
+    entry.className = "legend";
+    for (const color of colors) {
+      const swatch = document.createElement("span");
+      swatch.className = "swatch";
+      swatch.style.background = color;
+      entry.append(swatch);
+    }
+    entry.append(text);
+    document.getElementById("legend").append(entry);
+  };
   data.kinds.forEach((kind, index) => {
     const isUsed = data.schedules.some((schedule) => schedule.passes.some((flat) =>
       flat.some((value, i) => i % FIELDS === 0 && value === index)));
-    if (!isUsed) return;
-    const entry = document.createElement("span");
-    entry.className = "legend";
-    for (const shade of kind.shades) {
-      const swatch = document.createElement("span");
-      swatch.className = "swatch";
-      swatch.style.background = shade.fill;
-      entry.append(swatch);
-    }
-    entry.append(kind.short + " " + kind.name);
-    legend.append(entry);
+    if (isUsed)
+      write(kind.short + " " + kind.name, kind.shades.map((shade) => shade.fill));
   });
+  if (data.schedules.some((schedule) => schedule.reductions.some((flat) => flat.length)))
+    write("G gradient exchange", [data.reductionColor]);
 }
 
 function writeChoices() {

@@ -31,6 +31,8 @@ public:
       writeNames(device);
     for (int device = 0; device < problem.numDevices; ++device)
       writePasses(device);
+    for (int device = 0; device < problem.numDevices; ++device)
+      writeReductions(device);
     writeTransfers();
     for (int device = 0; device < problem.numDevices; ++device)
       writeMemory(device);
@@ -86,6 +88,17 @@ private:
     }
   }
 
+  void writeReductions(int device) {
+    for (const auto &[stage, start, end] : simulation.reductions[device]) {
+      std::string id =
+          ", \"cat\": \"gradients\", \"id\": \"G" + std::to_string(stage) + '"';
+      begin("gradient exchange", 'b', device, start);
+      os << id << ", \"args\": {\"stage\": " << stage << "}}";
+      begin("gradient exchange", 'e', device, end);
+      os << id << "}";
+    }
+  }
+
   /// Transfers on their way at the same time overlap, which only asynchronous
   /// slices may.
   void writeTransfers() {
@@ -117,7 +130,7 @@ private:
   }
 
   void writeMemory(int device) {
-    for (const MemorySample &sample : simulation.memory[device]) {
+    for (const MemorySample &sample : changes(simulation.memory[device])) {
       begin("memory", 'C', device, sample.time);
       os << ", \"args\": {";
       writeMemoryValue(sample.bytes);
