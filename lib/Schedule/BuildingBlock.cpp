@@ -7,6 +7,7 @@
 #include <cmath>
 #include <deque>
 #include <limits>
+#include <numeric>
 #include <queue>
 #include <tuple>
 
@@ -248,35 +249,201 @@ std::vector<int64_t> BuildingBlock::memoryBound(const Problem &problem) const {
   return bound;
 }
 
-Schedule repeat(const BuildingBlock &block, const Problem &problem) {
-  struct Entry {
-    double time;
-    Pass pass;
-  };
-  std::vector<std::vector<Entry>> devices(problem.numDevices);
+std::vector<std::vector<TimedPass>> repeatTimed(const BuildingBlock &block,
+                                                const Problem &problem) {
+  std::vector<std::vector<TimedPass>> devices(problem.numDevices);
   for (int s = 0; s < problem.numStages(); ++s)
     for (const Slot &slot : slotsOfStage(block, problem, s))
-      for (int m = 0; m < problem.numMicrobatches; ++m)
+      for (int m = 0; m < problem.numMicrobatches; ++m) {
+        double start = slot.start + block.delay(m);
         devices[problem.placement[s]].push_back(
-            {slot.start + block.delay(m), {slot.kind, s, m}});
-  Schedule schedule;
-  for (std::vector<Entry> &entries : devices) {
+            {{slot.kind, s, m}, start, start + slot.duration});
+      }
+  for (std::vector<TimedPass> &passes : devices) {
     // Equal times come from passes that take none; data flows through them
     // from the first stage to the last and back.
-    auto key = [](const Entry &entry) {
-      bool isForward = entry.pass.kind == PassKind::Forward;
-      return std::tuple(entry.time, !isForward,
-                        isForward ? entry.pass.stage : -entry.pass.stage,
-                        entry.pass.microbatch, entry.pass.kind);
+    auto key = [](const TimedPass &timed) {
+      bool isForward = timed.pass.kind == PassKind::Forward;
+      return std::tuple(timed.start, !isForward,
+                        isForward ? timed.pass.stage : -timed.pass.stage,
+                        timed.pass.microbatch, timed.pass.kind);
     };
-    std::sort(entries.begin(), entries.end(),
-              [&](const Entry &a, const Entry &b) { return key(a) < key(b); });
+    std::sort(passes.begin(), passes.end(),
+              [&](const TimedPass &a, const TimedPass &b) {
+                return key(a) < key(b);
+              });
+  }
+  return devices;
+}
+
+Schedule repeat(const BuildingBlock &block, const Problem &problem) {
+  Schedule schedule;
+  for (const std::vector<TimedPass> &passes : repeatTimed(block, problem)) {
     std::vector<Pass> &order = schedule.order.emplace_back();
-    order.reserve(entries.size());
-    for (const Entry &entry : entries)
-      order.push_back(entry.pass);
+    order.reserve(passes.size());
+    for (const TimedPass &timed : passes)
+      order.push_back(timed.pass);
   }
   return schedule;
+}
+
+namespace {
+
+/// The slots of all devices, and what is in them.
+class SlotTable {
+public:
+  SlotTable(const Problem &problem,
+            const std::vector<std::vector<TimedPass>> &passes,
+            const std::vector<int64_t> &limits)
+      : problem(problem), limits(limits), devices(problem.numDevices),
+        previousEnd(static_cast<size_t>(problem.numStages()) * kNumPassKinds),
+        forwardEnd(static_cast<size_t>(problem.numStages()) *
+                   problem.numMicrobatches),
+        gradientEnd(forwardEnd.size()) {
+    int numSlots = 0;
+    for (const std::vector<TimedPass> &device : passes)
+      for (const TimedPass &timed : device)
+        numSlots = std::max(numSlots, static_cast<int>(timed.end));
+    for (int d = 0; d < problem.numDevices; ++d) {
+      devices[d].passAt.assign(numSlots, -1);
+      devices[d].held.assign(numSlots, 0);
+      for (const TimedPass &timed : passes[d])
+        place(d, timed.pass, static_cast<int>(timed.start), numSlots);
+      std::partial_sum(devices[d].held.begin(), devices[d].held.end(),
+                       devices[d].held.begin());
+    }
+  }
+
+  Schedule run() {
+    std::vector<size_t> byTime(entries.size());
+    for (size_t i = 0; i < byTime.size(); ++i)
+      byTime[i] = i;
+    std::sort(byTime.begin(), byTime.end(), [&](size_t a, size_t b) {
+      return std::pair(entries[a].start, a) < std::pair(entries[b].start, b);
+    });
+    for (size_t i : byTime)
+      pull(static_cast<int>(i));
+    Schedule schedule;
+    for (const Device &device : devices) {
+      std::vector<Pass> &order = schedule.order.emplace_back();
+      int last = -1;
+      for (int index : device.passAt) {
+        if (index >= 0 && index != last)
+          order.push_back(entries[index].pass);
+        last = index;
+      }
+    }
+    return schedule;
+  }
+
+private:
+  struct Entry {
+    Pass pass;
+    int start;
+    int length;
+  };
+  struct Device {
+    std::vector<int> passAt;   // index of the entry in each slot; -1: idle
+    std::vector<int64_t> held; // activation bytes during each slot
+  };
+
+  size_t at(int stage, int microbatch) const {
+    return static_cast<size_t>(stage) * problem.numMicrobatches + microbatch;
+  }
+
+  void place(int d, const Pass &pass, int start, int numSlots) {
+    const Stage &stage = problem.stages[pass.stage];
+    int length = static_cast<int>(stage.duration(pass.kind));
+    std::fill_n(devices[d].passAt.begin() + start, length,
+                static_cast<int>(entries.size()));
+    entries.push_back({pass, start, length});
+    int64_t taken = stage.taken(pass.kind);
+    int64_t kept = taken - stage.released(pass.kind);
+    // Changes here; the constructor adds them up.
+    devices[d].held[start] += taken;
+    if (start + length < numSlots)
+      devices[d].held[start + length] += kept - taken;
+  }
+
+  int &endOfPrevious(int stage, PassKind kind) {
+    return previousEnd[static_cast<size_t>(stage) * kNumPassKinds +
+                       static_cast<size_t>(kind)];
+  }
+
+  /// The first slot in which the inputs of a pass are there.
+  int ready(const Pass &pass) {
+    auto [kind, s, m] = pass;
+    // Microbatches run in order, where a fused pass counts as B and as W.
+    int result = endOfPrevious(s, kind);
+    if (kind == PassKind::Backward)
+      result = std::max({result, endOfPrevious(s, PassKind::BackwardInput),
+                         endOfPrevious(s, PassKind::BackwardWeight)});
+    else if (kind != PassKind::Forward)
+      result = std::max(result, endOfPrevious(s, PassKind::Backward));
+    if (kind == PassKind::Forward)
+      return s > 0 ? std::max(result, forwardEnd[at(s - 1, m)]) : result;
+    if (kind == PassKind::BackwardWeight && problem.stages[s].hasBackwardInput)
+      return std::max(result, gradientEnd[at(s, m)]);
+    result = std::max(result, forwardEnd[at(s, m)]);
+    return s + 1 < problem.numStages()
+               ? std::max(result, gradientEnd[at(s + 1, m)])
+               : result;
+  }
+
+  void pull(int index) {
+    auto &[pass, start, length] = entries[index];
+    auto [kind, s, m] = pass;
+    int d = problem.placement[s];
+    auto &[passAt, held] = devices[d];
+    const Stage &stage = problem.stages[s];
+    int64_t taken = stage.taken(kind);
+    int64_t kept = taken - stage.released(kind);
+    int from = ready(pass), to = start;
+    // What is kept until the old slots must fit all the time.
+    if (kept > 0)
+      for (int t = start - 1; t >= from; --t)
+        if (held[t] + kept > limits[d])
+          from = t + 1;
+    for (int t = from; t < to; ++t) {
+      bool fits = true;
+      for (int u = t; fits && u < t + length; ++u)
+        fits = (passAt[u] < 0 || passAt[u] == index) &&
+               (u >= start || held[u] + taken <= limits[d]);
+      if (fits)
+        to = t;
+    }
+    if (to != start) {
+      for (int t = start; t < start + length; ++t) {
+        passAt[t] = -1;
+        held[t] -= taken;
+      }
+      for (int t = to; t < start + length; ++t)
+        held[t] += t < to + length ? taken : kept;
+      std::fill_n(passAt.begin() + to, length, index);
+      start = to;
+    }
+    endOfPrevious(s, kind) = start + length;
+    if (kind == PassKind::Forward)
+      forwardEnd[at(s, m)] = start + length;
+    else if (kind != PassKind::BackwardWeight)
+      gradientEnd[at(s, m)] = start + length;
+  }
+
+  const Problem &problem;
+  const std::vector<int64_t> &limits;
+  std::vector<Entry> entries;
+  std::vector<Device> devices;
+  // Per stage and kind, the end of the last microbatch so far.
+  std::vector<int> previousEnd;
+  std::vector<int> forwardEnd, gradientEnd;
+};
+
+} // namespace
+
+Schedule pullForward(const Problem &problem,
+                     const std::vector<std::vector<TimedPass>> &passes,
+                     const std::vector<int64_t> &limits) {
+  return SlotTable(problem, passes, limits).run();
 }
 
 namespace {
@@ -285,10 +452,10 @@ namespace {
 class Reordering {
 public:
   Reordering(const Problem &problem, const Schedule &schedule,
-             const std::vector<int64_t> &limits)
+             const std::vector<int64_t> &limits, bool mayOvertake)
       : problem(problem), schedule(schedule), limits(limits),
-        devices(problem.numDevices), inputs(arraySize(), kUnknown),
-        gradients(arraySize(), kUnknown) {
+        mayOvertake(mayOvertake), devices(problem.numDevices),
+        inputs(arraySize(), kUnknown), gradients(arraySize(), kUnknown) {
     std::fill_n(inputs.begin(), problem.numMicrobatches, 0);
     result.name = schedule.name;
     result.order.resize(problem.numDevices);
@@ -359,7 +526,7 @@ private:
       ++device.next;
       return start(d, pass, time);
     }
-    if (readyAt > time) {
+    if (readyAt > time && mayOvertake) {
       if (std::optional<size_t> ahead = findAhead(d, time)) {
         device.done[*ahead] = true;
         return start(d, order[*ahead], time);
@@ -469,6 +636,7 @@ private:
   const Problem &problem;
   const Schedule &schedule;
   const std::vector<int64_t> &limits;
+  bool mayOvertake;
   std::vector<Device> devices;
   // When the input of each F and the gradient for each backward pass arrive.
   std::vector<double> inputs, gradients;
@@ -483,8 +651,8 @@ private:
 } // namespace
 
 Schedule reorder(const Problem &problem, const Schedule &schedule,
-                 const std::vector<int64_t> &limits) {
-  return Reordering(problem, schedule, limits).run();
+                 const std::vector<int64_t> &limits, bool mayOvertake) {
+  return Reordering(problem, schedule, limits, mayOvertake).run();
 }
 
 } // namespace weir::schedule

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 
 namespace weir::schedule {
 
@@ -271,29 +272,47 @@ namedBlock(std::string_view name, const Problem &problem, std::string *error) {
   return block;
 }
 
-/// What the repeated block holds on each device once it has reached its steady
-/// state, in activation bytes. Less than the block's bound, which rounds every
-/// lifespan up to whole intervals on its own.
-static std::optional<std::vector<int64_t>>
-steadyPeaks(const BuildingBlock &block, Problem problem, std::string *error) {
-  // A lifespan is at most a few intervals per stage, so this many microbatches
-  // reach it, also where a step has fewer.
-  problem.numMicrobatches =
-      std::max(problem.numMicrobatches, 2 * problem.numStages());
-  std::optional<Simulation> simulation =
-      simulate(problem, repeat(block, problem), error);
-  if (!simulation)
-    return std::nullopt;
-  return simulation->peakActivationBytes;
+/// The orders that are defined pass by pass; nullopt for those that come from a
+/// building block.
+static std::optional<Schedule> explicitOrder(std::string_view name,
+                                             const Problem &problem) {
+  if (name == "gpipe")
+    return gpipe(problem);
+  if (name == "interleaved-1f1b")
+    return interleavedOneForwardOneBackward(problem);
+  if (name == "zb-v")
+    return zeroBubbleV(problem);
+  if (name == "dualpipe-v")
+    return dualPipeV(problem);
+  return std::nullopt;
 }
 
-/// How many activation bytes each device may hold while W's are put off: as
-/// much as the repeated block holds there or, where the block loads devices
-/// unevenly (`shareLargest`), on the device that holds most, counted with and
-/// without fixed bytes; and no more than the memory limit leaves.
+/// What a schedule holds on each device once it has reached its steady state,
+/// in activation bytes, whether or not a step has enough microbatches for that.
+/// Less than the bound of a block, which rounds every lifespan up to whole
+/// intervals on its own.
+static std::vector<int64_t> steadyPeaks(const Selection &selection,
+                                        const BuildingBlock *block,
+                                        Problem unit) {
+  if (block) {
+    double last = 0;
+    for (int s = 0; s < unit.numStages(); ++s)
+      last =
+          std::max(last, block->stages[s].forward + block->lifespan(unit, s));
+    int intervals = static_cast<int>(std::ceil(last / block->interval));
+    unit.numMicrobatches = (intervals + 1) * block->group;
+    return simulate(unit, repeat(*block, unit))->peakActivationBytes;
+  }
+  unit.numMicrobatches = 4 * unit.numDevices;
+  return simulate(unit, *explicitOrder(selection.name, unit))
+      ->peakActivationBytes;
+}
+
+/// How many activation bytes each device may hold while passes change places:
+/// as much as the device that holds most in steady state, counted with and
+/// without fixed bytes, and no more than the memory limit leaves.
 static std::vector<int64_t> reorderLimits(const Problem &problem,
-                                          const std::vector<int64_t> &bound,
-                                          bool shareLargest) {
+                                          const std::vector<int64_t> &bound) {
   int64_t largest = 0, largestWithFixed = 0;
   for (int device = 0; device < problem.numDevices; ++device) {
     largest = std::max(largest, bound[device]);
@@ -314,8 +333,7 @@ static std::vector<int64_t> reorderLimits(const Problem &problem,
   std::vector<int64_t> limits(problem.numDevices);
   for (int device = 0; device < problem.numDevices; ++device) {
     int64_t fixed = problem.fixed(device);
-    limits[device] = shareLargest ? std::min(largest, largestWithFixed - fixed)
-                                  : bound[device];
+    limits[device] = std::min(largest, largestWithFixed - fixed);
     if (std::optional<int64_t> limit = problem.limit(device))
       limits[device] =
           std::min(limits[device], *limit - fixed - buffers[device]);
@@ -341,19 +359,30 @@ static void insertRecomputation(const Problem &problem, Schedule &schedule) {
   }
 }
 
-/// The orders that are defined pass by pass; nullopt for those that come from a
-/// building block.
-static std::optional<Schedule> explicitOrder(std::string_view name,
-                                             const Problem &problem) {
-  if (name == "gpipe")
-    return gpipe(problem);
-  if (name == "interleaved-1f1b")
-    return interleavedOneForwardOneBackward(problem);
-  if (name == "zb-v")
-    return zeroBubbleV(problem);
-  if (name == "dualpipe-v")
-    return dualPipeV(problem);
-  return std::nullopt;
+/// Whether idle time of fill and drain may be used by passes of later turns.
+/// gpipe, 1f1b and interleaved-1f1b have their order by definition.
+static bool isCompacted(std::string_view name) {
+  return name != "gpipe" && name != "1f1b" && name != "interleaved-1f1b" &&
+         name != "dualpipe-v";
+}
+
+/// Fills the idle time of `schedule` within the limits: passes move forward at
+/// their distances in the block, and W's go where time is left after that. In
+/// small steps, list scheduling from the start may do better.
+static Schedule compact(const Problem &unit, const Schedule &schedule,
+                        const BuildingBlock *block,
+                        const std::vector<int64_t> &limits) {
+  Schedule pulled = pullForward(unit,
+                                block ? repeatTimed(*block, unit)
+                                      : simulate(unit, schedule)->passes,
+                                limits);
+  pulled = reorder(unit, pulled, limits, /*mayOvertake=*/false);
+  Schedule listed = reorder(unit, schedule, limits);
+  auto times = [&](const Schedule &candidate) {
+    Simulation simulation = *simulate(unit, candidate);
+    return std::pair(simulation.makespan, simulation.span);
+  };
+  return times(listed) < times(pulled) ? listed : pulled;
 }
 
 std::optional<Schedule> buildNamed(std::string_view name,
@@ -364,25 +393,20 @@ std::optional<Schedule> buildNamed(std::string_view name,
   std::optional<Selection> selection = parseSelection(name, error);
   if (!selection || !checkPlacement(selection->name, problem, error))
     return std::nullopt;
-  std::optional<Schedule> schedule = explicitOrder(selection->name, problem);
+  Problem unit = withUnitTimes(problem);
+  std::optional<BuildingBlock> block;
+  std::optional<Schedule> schedule = explicitOrder(selection->name, unit);
   if (!schedule) {
-    std::optional<BuildingBlock> block = namedBlock(name, problem, error);
+    block = namedBlock(name, problem, error);
     if (!block)
       return std::nullopt;
-    Problem unit = withUnitTimes(problem);
     schedule = repeat(*block, unit);
-    if (!block->fused) {
-      std::optional<std::vector<int64_t>> peaks =
-          steadyPeaks(*block, unit, error);
-      if (!peaks)
-        return std::nullopt;
-      // zb-h1 and zb-h2 live on the memory that later devices have left; the V
-      // family needs about the same everywhere.
-      bool shareLargest =
-          selection->name == "zb-h1" || selection->name == "zb-h2";
-      schedule = reorder(unit, *schedule,
-                         reorderLimits(problem, *peaks, shareLargest));
-    }
+  }
+  if (isCompacted(selection->name)) {
+    std::vector<int64_t> peaks =
+        steadyPeaks(*selection, block ? &*block : nullptr, unit);
+    schedule = compact(unit, *schedule, block ? &*block : nullptr,
+                       reorderLimits(problem, peaks));
   }
   schedule->name = name;
   insertRecomputation(problem, *schedule);

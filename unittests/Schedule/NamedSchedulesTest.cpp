@@ -33,31 +33,153 @@ Simulation simulateUnit(std::string_view name, int devices, int microbatches) {
                                    placementOf(*findNamed(name), devices)));
 }
 
-// Known facts at unit cost. Memory in activations of a stage; a device holds
-// two stages of half the size under v-half.
+// Known facts at unit cost. Memory and times in those of a stage; a device of
+// the V family holds two stages of half the size.
+void checkUnitCostFacts(int p, int m) {
+  SCOPED_TRACE("p=" + std::to_string(p) + " m=" + std::to_string(m));
+  Simulation gpipe = simulateUnit("gpipe", p, m);
+  EXPECT_EQ(gpipe.makespan, 3 * (m + p - 1));
+  EXPECT_EQ(gpipe.largestPeakBytes(), m);
+
+  Simulation oneForwardOneBackward = simulateUnit("1f1b", p, m);
+  EXPECT_EQ(oneForwardOneBackward.makespan, 3 * (m + p - 1));
+  for (int device = 0; device < p; ++device)
+    EXPECT_EQ(oneForwardOneBackward.peakBytes[device], p - device);
+
+  Simulation zeroBubble1 = simulateUnit("zb-h1", p, m);
+  EXPECT_EQ(zeroBubble1.makespan, 3 * m + p - 1);
+  EXPECT_EQ(zeroBubble1.largestPeakBytes(), p);
+
+  Simulation zeroBubble2 = simulateUnit("zb-h2", p, m);
+  EXPECT_EQ(zeroBubble2.makespan, 3 * m + p - 1);
+  EXPECT_EQ(zeroBubble2.span, 3 * m);
+  EXPECT_EQ(zeroBubble2.largestPeakBytes(), 2 * p - 1);
+
+  for (std::string_view name : {"zb-v", "v-zb"}) {
+    Simulation zeroBubbleV = simulateUnit(name, p, m);
+    EXPECT_EQ(zeroBubbleV.makespan, 6 * m + p - 1) << name;
+    EXPECT_EQ(zeroBubbleV.span, 6 * m) << name;
+    EXPECT_EQ(zeroBubbleV.largestPeakBytes(), 2 * p) << name;
+  }
+
+  // The fill and drain that k stages in memory allow.
+  auto leastMakespan = [&](int k) {
+    return std::max(6 * m + 6 * p - 3 * k, 6 * m + p) - 1;
+  };
+  Simulation vHalf = simulateUnit("v-half", p, m);
+  int half = 2 * ((p + 2) / 2);
+  EXPECT_EQ(vHalf.largestPeakBytes(), half);
+  EXPECT_EQ(vHalf.makespan, leastMakespan(half));
+
+  Simulation vMin = simulateUnit("v-min", p, m);
+  int third = 2 * ((p + 4) / 3);
+  EXPECT_EQ(vMin.largestPeakBytes(), third);
+  EXPECT_GE(vMin.makespan, leastMakespan(third));
+  EXPECT_LE(vMin.makespan, leastMakespan(third) + (p % 3 == 1 ? 0 : 4));
+
+  EXPECT_EQ(simulateUnit("1f1b-v", p, m).largestPeakBytes(),
+            2 * (2 * p / 3 + 1));
+}
+
 TEST(NamedSchedules, unitCostFacts) {
   for (int p = 2; p <= 16; ++p)
-    for (int m : {2 * p, 2 * p + 1, 3 * p - 1, 4 * p}) {
-      SCOPED_TRACE("p=" + std::to_string(p) + " m=" + std::to_string(m));
-      Simulation gpipe = simulateUnit("gpipe", p, m);
-      EXPECT_EQ(gpipe.makespan, 3 * (m + p - 1));
-      EXPECT_EQ(gpipe.largestPeakBytes(), m);
+    for (int m : {2 * p, 2 * p + 1, 3 * p - 1, 4 * p})
+      checkUnitCostFacts(p, m);
+  for (int p : {17, 22, 27, 32, 41, 48, 63, 64})
+    checkUnitCostFacts(p, 2 * p + p % 3);
+}
 
-      Simulation oneForwardOneBackward = simulateUnit("1f1b", p, m);
-      EXPECT_EQ(oneForwardOneBackward.makespan, 3 * (m + p - 1));
-      for (int device = 0; device < p; ++device)
-        EXPECT_EQ(oneForwardOneBackward.peakBytes[device], p - device);
+// Peak memory and makespan of published generators, in passes of a stage.
+TEST(NamedSchedules, reachPublishedResults) {
+  struct Published {
+    std::string_view name;
+    int chunks, devices, microbatches;
+    int makespan, memory;
+  };
+  constexpr Published kPublished[] = {{"v-min", 2, 4, 16, 107, 4},
+                                      {"v-min", 2, 16, 64, 443, 12},
+                                      {"v-half", 2, 8, 32, 209, 10},
+                                      {"zb-v", 2, 8, 32, 199, 16},
+                                      {"zb-v", 2, 7, 6, 44, 12},
+                                      {"zb-v", 2, 8, 8, 55, 16},
+                                      {"gis:group=4", 8, 8, 32, 810, 36},
+                                      {"gis:group=8", 8, 8, 32, 782, 64},
+                                      {"gis:group=4", 8, 4, 16, 390, 32},
+                                      {"gis:group=2", 8, 4, 16, 404, 18},
+                                      {"gis:group=16", 8, 16, 64, 1566, 128},
+                                      {"1f1b-v", 2, 8, 32, 225, 12},
+                                      {"1f1b-v", 2, 13, 52, 372, 18}};
+  for (const Published &published : kPublished) {
+    SCOPED_TRACE(published.name);
+    int p = published.devices;
+    Problem problem =
+        unitProblem(p, published.microbatches,
+                    makePlacement(findNamed(published.name)->placement,
+                                  published.chunks * p, p));
+    Simulation simulation = simulateNamed(published.name, problem);
+    EXPECT_LE(simulation.makespan, published.makespan);
+    EXPECT_EQ(simulation.largestPeakBytes(), published.memory);
+  }
+}
 
-      Simulation zeroBubble = simulateUnit("zb-h1", p, m);
-      EXPECT_EQ(zeroBubble.makespan, 3 * m + p - 1);
-      EXPECT_EQ(zeroBubble.largestPeakBytes(), p);
-
-      Simulation vHalf = simulateUnit("v-half", p, m);
-      int chunks = 2 * ((p + 2) / 2);
-      EXPECT_EQ(vHalf.largestPeakBytes(), chunks);
-      EXPECT_EQ(vHalf.makespan,
-                std::max(6 * m + 6 * p - 3 * chunks, 6 * m + p) - 1);
+// Interleaved 1F1B as Megatron defines it: a bubble of (p-1)/chunks
+// microbatches where the devices divide the microbatches, and rounds of any
+// size otherwise.
+TEST(NamedSchedules, interleavedInRounds) {
+  for (int p : {1, 2, 3, 4, 7, 8})
+    for (int chunks : {1, 2, 3, 5}) {
+      for (int rounds : {1, 2, 3}) {
+        Problem problem =
+            unitProblem(p, rounds * p, loopPlacement(chunks * p, p));
+        EXPECT_EQ(simulateNamed("interleaved-1f1b", problem).makespan,
+                  3 * (rounds * p * chunks + p - 1));
+      }
+      // PyTorch's definition allows ten microbatches in two rounds of five.
+      Problem problem = unitProblem(p, 2 * p + 1, loopPlacement(chunks * p, p));
+      simulateNamed("interleaved-1f1b", problem);
     }
+  Problem problem = unitProblem(4, 10, loopPlacement(8, 4));
+  Schedule schedule = *buildNamed("interleaved-1f1b", problem, nullptr);
+  for (int k = 0; k < 10; ++k)
+    EXPECT_EQ(schedule.order[0][k],
+              (Pass{PassKind::Forward, k < 5 ? 0 : 4, k % 5}));
+}
+
+// Every forward pass of the steady state stands beside a backward pass of the
+// other chunk.
+TEST(NamedSchedules, dualPipeVPairsPasses) {
+  Problem problem = unitProblem(4, 12, vPlacement(8, 4));
+  Schedule schedule = *buildNamed("dualpipe-v", problem, nullptr);
+  for (int device = 0; device < 4; ++device) {
+    int pairs = 0;
+    const std::vector<Pass> &order = schedule.order[device];
+    for (size_t i = 0; i + 1 < order.size(); ++i)
+      pairs += order[i].kind == PassKind::Forward &&
+               order[i + 1].kind == PassKind::Backward &&
+               order[i].stage != order[i + 1].stage;
+    EXPECT_GE(pairs, 2 * (12 - 8));
+  }
+}
+
+TEST(NamedSchedules, recomputeDirectlyBeforeBackward) {
+  for (const NamedSchedule &named : listNamed()) {
+    Problem problem = unitProblem(4, 6, placementOf(named, 4), 4);
+    for (int s = 0; s < problem.numStages(); s += 2) {
+      problem.stages[s].recompute = 1;
+      problem.stages[s].keptForRecompute = 1;
+    }
+    Schedule schedule = *buildNamed(named.name, problem, nullptr);
+    ASSERT_EQ(verify(problem, schedule), std::nullopt) << named.name;
+    for (const std::vector<Pass> &order : schedule.order)
+      for (size_t i = 0; i < order.size(); ++i)
+        if (order[i].kind == PassKind::Recompute) {
+          const Pass &next = order[i + 1];
+          EXPECT_TRUE(next.kind == PassKind::Backward ||
+                      next.kind == PassKind::BackwardInput);
+          EXPECT_EQ(next.stage, order[i].stage);
+          EXPECT_EQ(next.microbatch, order[i].microbatch);
+        }
+  }
 }
 
 TEST(NamedSchedules, oneDeviceHasNoBubble) {
@@ -142,6 +264,31 @@ TEST(NamedSchedules, sayWhatTheyNeed) {
   EXPECT_EQ(errorOf("v-half", {0, 1}),
             "v-half needs 4 stages on 2 devices in v placement: the device "
             "that holds stage i holds stage 3-i");
+}
+
+TEST(NamedSchedules, sayWhatParametersAre) {
+  auto errorOfName = [](std::string_view name) {
+    std::string error = "none";
+    buildNamed(name, unitProblem(2, 4, {0, 1, 0, 1}), &error);
+    return error;
+  };
+  EXPECT_EQ(errorOfName("gis:group=3"), "none");
+  EXPECT_EQ(errorOfName("gis:group=0"),
+            "'gis:group=0': a group has a number of microbatches from 1 to "
+            "4194304");
+  EXPECT_EQ(errorOfName("gis:group=2x"),
+            "'gis:group=2x': a group has a number of microbatches from 1 to "
+            "4194304");
+  EXPECT_EQ(errorOfName("gis:"),
+            "'gis:': parameters of gis are group=N: microbatches that go "
+            "through a chunk in a row (default: half of the devices, rounded "
+            "up)");
+  EXPECT_EQ(errorOfName("v-min:group=2"),
+            "'v-min:group=2': v-min has no parameters");
+  EXPECT_EQ(errorOfName("gis"), "none");
+  EXPECT_EQ(errorOf("gis", {0, 1, 1, 0}),
+            "gis needs a multiple of 2 stages on 2 devices in loop placement: "
+            "the device that holds stage i holds stage i+2");
 }
 
 // A limit keeps W's from being put off: zb-h1 then needs on each device what

@@ -6,7 +6,7 @@
 #ifndef WEIR_SCHEDULE_BUILDINGBLOCK_H
 #define WEIR_SCHEDULE_BUILDINGBLOCK_H
 
-#include "weir/Schedule/Schedule.h"
+#include "weir/Schedule/Simulation.h"
 
 namespace weir::schedule {
 
@@ -59,20 +59,39 @@ struct BuildingBlock {
   std::vector<int64_t> memoryBound(const Problem &problem) const;
 };
 
+/// The passes of the schedule that starts the block every interval, per device,
+/// in the order of their times.
+std::vector<std::vector<TimedPass>> repeatTimed(const BuildingBlock &block,
+                                                const Problem &problem);
+
 /// The schedule that starts the block every interval: passes in the order of
 /// their times. Squeezing out the idle time of warm-up and cool-down keeps the
 /// order, so `simulate` does it.
 Schedule repeat(const BuildingBlock &block, const Problem &problem);
 
+/// Moves passes into idle slots before them: all passes in the order of their
+/// times, each to the first slots in which its inputs are there, its stage's
+/// earlier microbatches have run, and the activation bytes of its device stay
+/// within `limits` until the slots that it leaves. A pass that takes memory
+/// stays where the limits are exceeded already.
+///
+/// `passes` (per device, by time) is all that a schedule of the problem runs;
+/// F, B, W and fused passes start at whole slots, last one or more of them, and
+/// do not overlap. Transfers take no time. There are no R's and U's.
+Schedule pullForward(const Problem &problem,
+                     const std::vector<std::vector<TimedPass>> &passes,
+                     const std::vector<int64_t> &limits);
+
 /// Fills idle time: where the pass whose turn it is has to wait, a later F or B
-/// that may already run goes first, else a W whose B has run; a W also runs
-/// where memory asks for it. Per stage the order of microbatches stays.
+/// that may already run goes first (unless `mayOvertake` is false), else a W
+/// whose B has run; a W also runs where memory asks for it. Per stage the order
+/// of microbatches stays.
 /// Activation bytes stay within `limits` (per device), or within what
 /// `schedule` needs when every W runs as early as possible, whichever is
 /// larger. Decides by the durations of `problem` and by transfers that do not
 /// queue. Requires a schedule that `verify` accepts.
 Schedule reorder(const Problem &problem, const Schedule &schedule,
-                 const std::vector<int64_t> &limits);
+                 const std::vector<int64_t> &limits, bool mayOvertake = true);
 
 } // namespace weir::schedule
 
