@@ -47,7 +47,7 @@ public:
       : variant(variant), problem(problem), isFused(std::move(isFused)),
         objective(objective), seed(seed) {
     size_t passes = 3 * problem.stages.size() * problem.numMicrobatches;
-    int fewer = std::max(2 * problem.numDevices, 24);
+    int fewer = std::max(3 * problem.numDevices, 24);
     isReduced = passes > kManyPasses && 3 * fewer < 2 * problem.numMicrobatches;
     reducedProblem = problem;
     if (isReduced)
@@ -71,20 +71,15 @@ public:
     return *large;
   }
 
-  void seedWithNamed() {
-    for (const NamedSchedule &named : listNamed())
-      if (std::optional<Schedule> schedule =
-              buildNamed(named.name, reducedProblem, nullptr))
-        if (std::optional<ChainOrder> order =
-                fromSchedule(reduced().chains(), *schedule))
-          reduced().offer(*order);
-  }
+  void seedWithNamed() { offerNamed(reduced(), reducedProblem); }
 
   /// Makes orders of all microbatches from the best one of fewer, by repeating
   /// its middle.
   void extend() {
     if (!isReduced || !reduced().hasBest())
       return;
+    offerNamed(whole(), problem);
+    whole().offerShapesOf(reduced());
     const Timing &timing = reduced().bestTiming();
     const ChainGraph &from = reduced().chains(), &to = whole().chains();
     int added = to.numMicrobatches - from.numMicrobatches;
@@ -120,6 +115,15 @@ public:
   const int variant;
 
 private:
+  static void offerNamed(VariantSearch &search, const Problem &problem) {
+    for (const NamedSchedule &named : listNamed())
+      if (std::optional<Schedule> schedule =
+              buildNamed(named.name, problem, nullptr))
+        if (std::optional<ChainOrder> order =
+                fromSchedule(search.chains(), *schedule))
+          search.offer(*order);
+  }
+
   const Problem &problem;
   Problem reducedProblem;
   std::vector<bool> isFused;

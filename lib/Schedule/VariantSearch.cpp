@@ -83,12 +83,23 @@ void VariantSearch::tryShape(const BlockShape &shape) {
   shapes.keys(shape, keys);
   if (!schedule(shape.rules))
     return;
-  if (!hasShape || value(trial) <= bestShapeValue * (1 + kTolerance)) {
-    hasShape = true;
-    bestShape = shape;
-    bestShapeValue = value(trial);
+  static constexpr size_t kMostShapes = 8;
+  ShapeValue entry{value(trial), shape};
+  auto place = std::lower_bound(bestShapes.begin(), bestShapes.end(), entry,
+                                [](const ShapeValue &a, const ShapeValue &b) {
+                                  return a.value < b.value * (1 - kTolerance);
+                                });
+  if (place != bestShapes.end() || bestShapes.size() < kMostShapes) {
+    bestShapes.insert(place, entry);
+    if (bestShapes.size() > kMostShapes)
+      bestShapes.pop_back();
   }
   consider(trial);
+}
+
+void VariantSearch::offerShapesOf(const VariantSearch &other) {
+  for (const ShapeValue &entry : other.bestShapes)
+    tryShape(entry.shape);
 }
 
 void VariantSearch::tryReversal() {
@@ -292,8 +303,13 @@ void VariantSearch::step() {
   int choice = randomInt(random, 0, 99);
   if (choice < 25)
     tryShape(shapes.random(random));
-  else if (choice < 55 && hasShape)
-    tryShape(shapes.perturbed(bestShape, random));
+  else if (choice < 55 && !bestShapes.empty())
+    tryShape(shapes.perturbed(
+        bestShapes[randomInt(random, 0, 1) *
+                   randomInt(random, 0,
+                             static_cast<int>(bestShapes.size()) - 1)]
+            .shape,
+        random));
   else if (choice < 65)
     tryReversal();
   else if (choice < 85)

@@ -43,6 +43,10 @@ public:
   /// The same with the start of every pass.
   void offerKeys(const std::vector<double> &starts);
 
+  /// Tries the best block shapes that another search has found for the same
+  /// stages with another number of microbatches.
+  void offerShapesOf(const VariantSearch &other);
+
   /// Tries one order, or a few small changes of one.
   void step();
 
@@ -78,9 +82,12 @@ private:
   bool found = false;
   Timing best;
   std::vector<ChainOrder> equals;
-  bool hasShape = false;
-  BlockShape bestShape;
-  double bestShapeValue = 0;
+  struct ShapeValue {
+    double value;
+    BlockShape shape;
+  };
+  /// The best shapes, best first.
+  std::vector<ShapeValue> bestShapes;
 
   // Annealing.
   bool isAnnealing = false;
