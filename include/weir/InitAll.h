@@ -25,13 +25,16 @@ inline void registerAllDialects(mlir::DialectRegistry &registry) {
 inline void registerAllPasses() {
   registerConvertWeirToHost();
   registerWeirAddOptimizer();
+  registerWeirCheckSchedules();
   registerWeirDifferentiate();
   registerWeirEstimateCosts();
+  registerWeirExtractProblems();
   registerWeirFixRounding();
   registerWeirOutlineStages();
   registerWeirPartition();
   registerWeirPlanMemory();
   registerWeirSchedule();
+  registerWeirScheduleProblems();
   registerWeirSplitBackward();
   registerWeirVerifyPrograms();
 }

@@ -242,20 +242,3 @@ std::optional<std::vector<int>> weir::readPlacement(StringRef placement,
                     Twine(device) + " without a stage");
   return std::vector<int>(list->begin(), list->end());
 }
-
-schedule::PassKind weir::toSchedule(PassKind kind) {
-  return static_cast<schedule::PassKind>(static_cast<int>(kind));
-}
-
-PassKind weir::fromSchedule(schedule::PassKind kind) {
-  return static_cast<PassKind>(static_cast<int>(kind));
-}
-
-// Both enumerations list forward, backward_input, backward_weight, backward,
-// update in this order.
-static_assert(static_cast<int>(PassKind::BackwardWeight) ==
-                  static_cast<int>(schedule::PassKind::BackwardWeight) &&
-              static_cast<int>(PassKind::Backward) ==
-                  static_cast<int>(schedule::PassKind::Backward) &&
-              static_cast<int>(PassKind::Update) ==
-                  static_cast<int>(schedule::PassKind::Update));

@@ -75,10 +75,6 @@ struct ListedPlacement {
 };
 std::optional<ListedPlacement> getListedPlacement(llvm::StringRef placement);
 
-/// The scheduling library's name for a kind of pass and back.
-schedule::PassKind toSchedule(PassKind kind);
-PassKind fromSchedule(schedule::PassKind kind);
-
 } // namespace weir
 
 #endif // WEIR_ANALYSIS_PIPELINEPROBLEM_H

@@ -90,6 +90,9 @@ std::string ConvertWeirToHost::getKernelName(StagePassOpInterface pass) {
   case PassKind::Backward:
     os << "backward" << pass.getStageNumber();
     break;
+  case PassKind::Recompute:
+    os << 'r' << pass.getStageNumber();
+    break;
   case PassKind::Update:
     os << "update";
     auto type =

@@ -192,6 +192,8 @@ void RunOp::print(OpAsmPrinter &printer) {
 }
 
 LogicalResult RunOp::verify() {
+  if (getPass() == PassKind::Recompute)
+    return emitOpError("of recompute has no pass in a pipeline");
   bool update = getPass() == PassKind::Update;
   if (update != getVariable().has_value())
     return emitOpError(update ? "of an update needs a variable"

@@ -7,6 +7,8 @@
 
 #include "weir/Dialect/IR/WeirDialect.h"
 
+#include "ScheduleAssembly.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"

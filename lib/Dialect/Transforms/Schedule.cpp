@@ -15,19 +15,18 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ScheduleRequest.h"
+
 #include "weir/Analysis/ArenaPlan.h"
 #include "weir/Analysis/PipelineProblem.h"
 #include "weir/Dialect/Transforms/Passes.h"
 #include "weir/Schedule/LowerBound.h"
 #include "weir/Schedule/NamedSchedules.h"
-#include "weir/Schedule/Search.h"
 #include "weir/Schedule/Simulation.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Remarks.h"
 #include "llvm/Support/Format.h"
-
-#include <cmath>
 
 namespace weir {
 #define GEN_PASS_DEF_WEIRSCHEDULE
@@ -120,11 +119,10 @@ struct Schedule : weir::impl::WeirScheduleBase<Schedule> {
   }
   LogicalResult scheduleOne(PipelineOp pipeline);
   LogicalResult checkOptions(PipelineOp pipeline);
+  ScheduleRequest getRequest() {
+    return {schedule, objective, searchSteps, timeBudget, seed};
+  }
   FailureOr<std::vector<int>> placeStages(PipelineOp pipeline);
-  /// `firstOnly`: the first order that fits, not the best.
-  FailureOr<schedule::Schedule> findOrder(PipelineOp pipeline,
-                                          const schedule::Problem &problem,
-                                          bool firstOnly, std::string &error);
   /// `arenas` are the bytes of each device if they were held against a limit.
   void remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
                 const schedule::Schedule &order,
@@ -482,20 +480,6 @@ FailureOr<std::vector<int>> Schedule::placeStages(PipelineOp pipeline) {
   return *placed;
 }
 
-FailureOr<schedule::Schedule>
-Schedule::findOrder(PipelineOp pipeline, const schedule::Problem &problem,
-                    bool firstOnly, std::string &error) {
-  if (schedule != "auto") {
-    std::optional<schedule::Schedule> order =
-        schedule::buildNamed(schedule, problem, &error);
-    if (!order)
-      return failure();
-    return std::move(*order);
-  }
-  error = "the search is not part of this version";
-  return failure();
-}
-
 /// Runs of an order that the passes of a pipeline do not have.
 static LogicalResult checkKinds(PipelineOp pipeline,
                                 const schedule::Schedule &order) {
@@ -534,14 +518,16 @@ LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
   // moments than the simulation. Where that takes more than the limit, the order
   // is made for so much less.
   constexpr int maxAttempts = 8;
+  ScheduleRequest request = getRequest();
   int64_t smallestArena = std::numeric_limits<int64_t>::max();
   int64_t neediest = 0;
   for (int attempt = 0; attempt < maxAttempts; ++attempt) {
+    // At last any order that fits will do.
+    if (attempt == maxAttempts - 1)
+      request.searchSteps = 1;
     std::string error;
-    bool firstOnly = attempt == maxAttempts - 1;
-    FailureOr<schedule::Schedule> order =
-        findOrder(pipeline, problem, firstOnly, error);
-    if (failed(order)) {
+    std::optional<schedule::Schedule> order = request.make(problem, error);
+    if (!order) {
       if (attempt == 0)
         return pipeline.emitError() << error;
       break;
@@ -553,7 +539,7 @@ LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
     if (failed(checkKinds(pipeline, *order)))
       return failure();
     ProgramWriter(pipeline, problem, *order, *times).write(memoryLimit);
-    if (!memoryLimit || schedule != "auto") {
+    if (!memoryLimit || !request.isAuto()) {
       remarkOn(pipeline, problem, *order, *times, {});
       return success();
     }
@@ -579,14 +565,8 @@ LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
 }
 
 LogicalResult Schedule::checkOptions(PipelineOp pipeline) {
-  if (schedule != "auto" && !StringRef(schedule).starts_with("block:") &&
-      !schedule::findNamed(schedule)) {
-    InFlightDiagnostic diag = pipeline.emitError("unknown schedule '")
-                              << schedule << "'; known are";
-    for (const schedule::NamedSchedule &known : schedule::listNamed())
-      diag << ' ' << known.name;
-    return diag << " block:FILE auto";
-  }
+  if (auto error = getRequest().check())
+    return pipeline.emitError() << *error;
   for (auto program : getOperation().getOps<ProgramOp>())
     if (program.getPipeline() == pipeline.getSymName())
       return program.emitError("the pipeline has programs already");
@@ -600,12 +580,6 @@ LogicalResult Schedule::checkOptions(PipelineOp pipeline) {
   if (memoryLimit < 0)
     return pipeline.emitError("the memory limit must not be negative, got ")
            << int64_t(memoryLimit);
-  if (objective != "makespan" && objective != "span")
-    return pipeline.emitError("unknown objective '")
-           << objective << "'; known are makespan and span";
-  if (!(timeBudget >= 0 && std::isfinite(timeBudget)) || searchSteps < 0)
-    return pipeline.emitError(
-        "time-budget and search-steps must be at least 0 and finite");
   return success();
 }
 
@@ -642,8 +616,7 @@ void Schedule::remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
     return text;
   };
   bool isSpan = objective == "span";
-  schedule::Objective kind =
-      isSpan ? schedule::Objective::Span : schedule::Objective::Makespan;
+  schedule::Objective kind = getRequest().getObjective();
   double value = isSpan ? times.span : times.makespan;
   schedule::Bound bound = schedule::lowerBound(problem, kind);
   double gap = bound.seconds > 0 ? value / bound.seconds - 1 : 0;

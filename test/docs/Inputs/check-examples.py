@@ -26,7 +26,7 @@ def read_contexts(path):
 
 def main(reference, contexts_path, weir_opt):
     with open(reference) as file:
-        operations = re.split(r"^### `(weir\.\w+)`.*$", file.read(), flags=re.MULTILINE)
+        operations = re.split(r"^### `(weir\.[\w.]+)`.*$", file.read(), flags=re.MULTILINE)
     contexts = read_contexts(contexts_path)
     count, wrong = 0, 0
     for name, text in zip(operations[1::2], operations[2::2]):

@@ -117,3 +117,39 @@ weir.program @net_0 of @net device 1 microbatches 8 {
   %s = weir.send_start %y to 0 message 5 : tensor<4x8xf32>
 // EXAMPLE
 }
+
+// CONTEXT: weir.schedule.device weir.schedule.link
+weir.schedule.problem @two devices 2 microbatches 1 {
+  weir.schedule.stage 0 on 0 forward 1.0
+// EXAMPLE
+}
+
+// CONTEXT: weir.schedule.stage
+weir.schedule.problem @one devices 1 microbatches 1 {
+// EXAMPLE
+}
+
+// CONTEXT: weir.schedule.solution
+weir.schedule.problem @two devices 2 microbatches 1 {
+  weir.schedule.stage 0 on 0 forward 1.0 backward_input 1.0
+  weir.schedule.stage 1 on 1 forward 1.0 backward_input 1.0
+}
+// EXAMPLE
+
+// CONTEXT: weir.schedule.order
+weir.schedule.problem @one devices 1 microbatches 1 {
+  weir.schedule.stage 0 on 0 forward 1.0 backward_input 1.0
+}
+weir.schedule.solution of @one by "gpipe" {
+// EXAMPLE
+}
+
+// CONTEXT: weir.schedule.pass
+weir.schedule.problem @one devices 1 microbatches 4 {
+  weir.schedule.stage 0 on 0 forward 1.0
+}
+weir.schedule.solution of @one by "given" {
+  weir.schedule.order 0 {
+// EXAMPLE
+  }
+}

@@ -17,6 +17,12 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+#include "weir/Schedule/Schedule.h"
+
+namespace weir::schedule {
+struct Simulation;
+} // namespace weir::schedule
+
 #include "weir/Dialect/IR/WeirDialect.h.inc"
 #include "weir/Dialect/IR/WeirEnums.h.inc"
 
@@ -51,6 +57,10 @@ inline constexpr llvm::StringLiteral flops = "weir.flops";
 inline constexpr llvm::StringLiteral bytes = "weir.bytes";
 inline constexpr llvm::StringLiteral seconds = "weir.seconds";
 } // namespace attr
+
+/// The scheduling library's name for a kind of pass and back.
+schedule::PassKind toSchedule(PassKind kind);
+PassKind fromSchedule(schedule::PassKind kind);
 
 /// No pipeline has more stages than this.
 inline constexpr int64_t maxStages = 1 << 16;

@@ -28,6 +28,9 @@ def Weir_Dialect : Dialect {
     | 4 programs | what each device runs, in order | `program`, `run`, `load`, `send_start`, `recv_start`, `wait`, `resident` |
     | 5 planned programs | the same with an offset for every buffer | |
 
+    Beside the levels, `schedule.problem` and `schedule.solution` write down what
+    the scheduling library works on: a problem without a model, and orders for it.
+
     Stages, devices and microbatches are counted from 0; memory is in bytes and
     time in seconds.
 
@@ -64,7 +67,8 @@ def Weir_PassKind : I32EnumAttr<"PassKind", "the passes of a stage", [
     I32EnumAttrCase<"BackwardInput", 1, "backward_input">,
     I32EnumAttrCase<"BackwardWeight", 2, "backward_weight">,
     I32EnumAttrCase<"Backward", 3, "backward">,
-    I32EnumAttrCase<"Update", 4, "update">]> {
+    I32EnumAttrCase<"Update", 4, "update">,
+    I32EnumAttrCase<"Recompute", 5, "recompute">]> {
   let cppNamespace = "::weir";
   let genSpecializedAttr = 0;
 }
@@ -72,6 +76,8 @@ def Weir_PassKind : I32EnumAttr<"PassKind", "the passes of a stage", [
 def Weir_PassKindAttr : EnumAttr<Weir_Dialect, Weir_PassKind, "pass"> {
   let description = [{
     `backward` is backward_input and backward_weight of one microbatch in one go.
+    `recompute` computes again what forward did not keep; so far only scheduling
+    problems have it.
   }];
   let assemblyFormat = "`<` $value `>`";
 }

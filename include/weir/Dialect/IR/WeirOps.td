@@ -587,4 +587,256 @@ def Weir_WaitOp : Weir_ActionOp<"wait"> {
   let hasVerifier = 1;
 }
 
+//===----------------------------------------------------------------------===//
+// Scheduling problems and their solutions
+//===----------------------------------------------------------------------===//
+
+def Weir_ScheduleProblemOp : Weir_Op<"schedule.problem",
+    [Symbol, IsolatedFromAbove, SingleBlock, NoTerminator, NoRegionArguments]> {
+  let summary = "What has to be scheduled, without a model";
+  let description = [{
+    A problem of the scheduling library: stages on devices, what their passes
+    cost, and the links between devices. Time and memory are in seconds and bytes,
+    or in any other units.
+
+    `latency` and `bandwidth` are those of every direction between two devices
+    that has no `weir.schedule.link`; by default transfers take no time. `limit` is
+    the memory of each device, unless its `weir.schedule.device` says otherwise.
+    Stages come in the order of their numbers.
+
+    Example:
+
+    ```mlir
+    weir.schedule.problem @two devices 2 microbatches 4 latency 0.1 limit 6 {
+      weir.schedule.device 1 fixed 2
+      weir.schedule.link 1 to 0 latency 0.2
+      weir.schedule.stage 0 on 0 forward 1.0 backward_input 1.0
+          backward_weight 1.0 activation 1
+      weir.schedule.stage 1 on 1 forward 1.0 backward_input 1.5
+          backward_weight 0.5 activation 2 released 1
+    }
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name,
+                       OptionalAttr<StrAttr>:$sym_visibility,
+                       I64Attr:$devices, I64Attr:$microbatches,
+                       OptionalAttr<F64Attr>:$latency,
+                       OptionalAttr<F64Attr>:$bandwidth,
+                       OptionalAttr<I64Attr>:$limit);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $sym_name `devices` $devices
+    `microbatches` custom<NumberAndLink>($microbatches, $latency, $bandwidth)
+    (`limit` $limit^)? attr-dict-with-keyword $body
+  }];
+  let hasRegionVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The problem as the scheduling library takes it; it passes its `check`.
+    ::weir::schedule::Problem getProblem();
+    /// Makes the op of a problem that passes its `check`.
+    static ScheduleProblemOp
+    fromProblem(::mlir::OpBuilder &builder, ::mlir::Location loc,
+                ::llvm::StringRef name,
+                const ::weir::schedule::Problem &problem);
+  }];
+}
+
+class Weir_ScheduleProblemPart<string mnemonic>
+    : Weir_Op<"schedule." # mnemonic, [HasParent<"ScheduleProblemOp">]>;
+
+def Weir_ScheduleDeviceOp : Weir_ScheduleProblemPart<"device"> {
+  let summary = "The memory of a device of a scheduling problem";
+  let description = [{
+    `fixed` is what the device holds all the time, `limit` what it may hold in all.
+
+    Example:
+
+    ```mlir
+    weir.schedule.device 0 fixed 100 limit 4096
+    ```
+  }];
+  let arguments = (ins I64Attr:$number, OptionalAttr<I64Attr>:$fixed,
+                       OptionalAttr<I64Attr>:$limit);
+  let assemblyFormat = [{
+    $number (`fixed` $fixed^)? (`limit` $limit^)? attr-dict
+  }];
+}
+
+def Weir_ScheduleLinkOp : Weir_ScheduleProblemPart<"link"> {
+  let summary = "One direction between two devices of a scheduling problem";
+  let description = [{
+    A queue that moves one transfer after another: each occupies it for its bytes
+    over `bandwidth`, unlimited by default, and arrives `latency` later.
+
+    Example:
+
+    ```mlir
+    weir.schedule.link 0 to 1 latency 0.1 bandwidth 8.0
+    ```
+  }];
+  let arguments = (ins I64Attr:$from, I64Attr:$to,
+                       OptionalAttr<F64Attr>:$latency,
+                       OptionalAttr<F64Attr>:$bandwidth);
+  let assemblyFormat = [{
+    $from `to` custom<NumberAndLink>($to, $latency, $bandwidth) attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::weir::schedule::Link getLink();
+  }];
+}
+
+def Weir_ScheduleStageOp : Weir_ScheduleProblemPart<"stage"> {
+  let summary = "A stage of a scheduling problem";
+  let description = [{
+    The durations of the passes of stage `number`, on device `device`. A stage
+    without `backward_input` or `backward_weight` has no such pass; `backward` is
+    the duration of both in one, by default their sum. `recompute` gives the stage
+    a pass that computes again what forward does not keep, `gradient_reduction` is
+    the exchange of gradients with replicas once per step.
+
+    The memory of a microbatch, from pass to pass: forward takes `activation` (of
+    which it keeps only `kept` where the stage recomputes), backward_input gives
+    back `released` of it and takes `taken` for backward_weight; the last pass gives
+    back the rest. While a pass runs it holds its `workspace` besides. To other
+    devices forward sends `forward_transfer` bytes and backward_input
+    `backward_transfer`.
+
+    Example:
+
+    ```mlir
+    weir.schedule.stage 0 on 0 forward 1.0 backward_input 1.0
+        backward_weight 0.5 activation 4 released 1 taken 2 forward_transfer 1
+        workspace {backward = 2, forward = 1}
+    ```
+  }];
+  let arguments = (ins I64Attr:$number, I64Attr:$device, F64Attr:$forward,
+                       OptionalAttr<F64Attr>:$recompute,
+                       OptionalAttr<F64Attr>:$backward_input,
+                       OptionalAttr<F64Attr>:$backward_weight,
+                       OptionalAttr<F64Attr>:$backward,
+                       OptionalAttr<F64Attr>:$update,
+                       OptionalAttr<F64Attr>:$gradient_reduction,
+                       OptionalAttr<I64Attr>:$activation,
+                       OptionalAttr<I64Attr>:$kept,
+                       OptionalAttr<I64Attr>:$released,
+                       OptionalAttr<I64Attr>:$taken,
+                       OptionalAttr<I64Attr>:$forward_transfer,
+                       OptionalAttr<I64Attr>:$backward_transfer,
+                       OptionalAttr<DictionaryAttr>:$workspace);
+  let assemblyFormat = [{
+    $number `on` custom<DeviceAndDurations>($device, $forward, $recompute,
+      $backward_input, $backward_weight, $backward, $update,
+      $gradient_reduction)
+    (`activation` $activation^)? (`kept` $kept^)? (`released` $released^)?
+    (`taken` $taken^)? (`forward_transfer` $forward_transfer^)?
+    (`backward_transfer` $backward_transfer^)? (`workspace` $workspace^)?
+    attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::weir::schedule::Stage getStage();
+  }];
+}
+
+def Weir_ScheduleSolutionOp : Weir_Op<"schedule.solution",
+    [IsolatedFromAbove, SingleBlock, NoTerminator, NoRegionArguments,
+     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "An order for a scheduling problem";
+  let description = [{
+    Holds one `weir.schedule.order` per device; a device without one runs nothing.
+    The op says nothing about whether the order is right: `weir-check-schedules`
+    does, and computes what follows from it: the start and end of every pass, the
+    first start to the last end (`makespan`), the longest such time of one device
+    (`span`), a lower `bound` on the makespan of any schedule, and the bytes that
+    each device holds at most (`peaks`).
+
+    Example:
+
+    ```mlir
+    weir.schedule.solution of @two by "gpipe" {
+      weir.schedule.order 0 {
+        weir.schedule.pass forward 0 microbatch 0
+        weir.schedule.pass backward 0 microbatch 0
+      }
+      weir.schedule.order 1 {
+        weir.schedule.pass forward 1 microbatch 0
+        weir.schedule.pass backward 1 microbatch 0
+      }
+    }
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$problem, StrAttr:$schedule,
+                       OptionalAttr<F64Attr>:$makespan,
+                       OptionalAttr<F64Attr>:$span,
+                       OptionalAttr<F64Attr>:$bound,
+                       OptionalAttr<DenseI64ArrayAttr>:$peaks);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    `of` $problem
+    `by` custom<NameAndTotals>($schedule, $makespan, $span, $bound)
+    (`peaks` $peaks^)? attr-dict-with-keyword $body
+  }];
+  let hasRegionVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The order as the scheduling library takes it, one list for each of
+    /// `numDevices`.
+    ::weir::schedule::Schedule getOrder(int numDevices);
+    /// Sets the times of the passes and the totals to those of a simulation of
+    /// this order; `bound` is one of the makespan.
+    void setTimes(const ::weir::schedule::Simulation &simulation, double bound);
+    /// Makes the op of an order for the problem of that name, without times.
+    static ScheduleSolutionOp
+    fromSchedule(::mlir::OpBuilder &builder, ::mlir::Location loc,
+                 ::llvm::StringRef problem,
+                 const ::weir::schedule::Schedule &schedule);
+  }];
+}
+
+def Weir_ScheduleOrderOp : Weir_Op<"schedule.order",
+    [HasParent<"ScheduleSolutionOp">, SingleBlock, NoTerminator,
+     NoRegionArguments]> {
+  let summary = "What a device runs, in order";
+  let description = [{
+    Example:
+
+    ```mlir
+    weir.schedule.order 0 {
+      weir.schedule.pass forward 0 microbatch 0
+      weir.schedule.pass backward 0 microbatch 0
+    }
+    ```
+  }];
+  let arguments = (ins I64Attr:$device);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$device attr-dict-with-keyword $body";
+  let hasRegionVerifier = 1;
+}
+
+def Weir_SchedulePassOp : Weir_Op<"schedule.pass",
+    [HasParent<"ScheduleOrderOp">]> {
+  let summary = "A pass in the order of a device";
+  let description = [{
+    An update has no microbatch. Where times are known the pass starts at the first
+    and ends at the second.
+
+    Example:
+
+    ```mlir
+    weir.schedule.pass forward 0 microbatch 3 at 3.0 to 4.0
+    ```
+  }];
+  let arguments = (ins Weir_PassKindAttr:$kind, I64Attr:$stage,
+                       OptionalAttr<I64Attr>:$microbatch,
+                       OptionalAttr<F64Attr>:$start, OptionalAttr<F64Attr>:$end);
+  let assemblyFormat = [{
+    custom<PassName>($kind)
+    custom<StageAndTimes>($stage, $microbatch, $start, $end) attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::weir::schedule::Pass getPass();
+  }];
+}
+
 #endif // WEIR_DIALECT_IR_WEIROPS_TD

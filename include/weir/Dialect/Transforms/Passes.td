@@ -219,6 +219,62 @@ def WeirSchedule : Pass<"weir-schedule", "::mlir::ModuleOp"> {
   let dependentDialects = ["::weir::WeirDialect"];
 }
 
+def WeirExtractProblems : Pass<"weir-extract-problems", "::mlir::ModuleOp"> {
+  let summary = "Write down the scheduling problem of each pipeline";
+  let description = [{
+    Adds a `weir.schedule.problem` for each pipeline, named after it with
+    `_problem`: what `weir-schedule` would hand to the scheduling library. So a
+    schedule can be studied, and searched for, without the model.
+  }];
+  let options = [
+    Option<"devices", "devices", "int64_t", "0",
+           "Number of devices; 0 means as many as the placement needs for the "
+           "stages">,
+    Option<"placement", "placement", "std::string", "\"linear\"",
+           "linear, loop, v or a list of devices">,
+    Option<"microbatches", "microbatches", "int64_t", "1",
+           "Microbatches per step">,
+    Option<"memoryLimit", "memory-limit", "int64_t", "0",
+           "Bytes per device; 0 means no limit">,
+  ];
+  let dependentDialects = ["::weir::WeirDialect"];
+}
+
+def WeirScheduleProblems
+    : Pass<"weir-schedule-problems", "::mlir::ModuleOp"> {
+  let summary = "Solve the scheduling problems of the module";
+  let description = [{
+    Adds a `weir.schedule.solution` behind each `weir.schedule.problem`, by a named
+    schedule or by `auto`, with the start and end of every pass, the makespan and
+    span, a lower bound and the memory of each device. A solution of the same
+    problem by the same schedule is replaced. A schedule that the problem does not
+    admit, or that does not fit its limits, is an error.
+  }];
+  let options = [
+    Option<"schedule", "schedule", "std::string", "\"auto\"",
+           "The name of a schedule, block:FILE or auto">,
+    Option<"objective", "objective", "std::string", "\"makespan\"",
+           "What auto makes small: makespan or span">,
+    Option<"searchSteps", "search-steps", "int64_t", "0",
+           "Orders that each thread of auto tries; 0 means a default number">,
+    Option<"timeBudget", "time-budget", "double", "0",
+           "Seconds that auto searches; 0 means as long as its steps take">,
+    Option<"seed", "seed", "int64_t", "1", "Seed of the search of auto">,
+  ];
+  let dependentDialects = ["::weir::WeirDialect"];
+}
+
+def WeirCheckSchedules : Pass<"weir-check-schedules", "::mlir::ModuleOp"> {
+  let summary = "Prove the solutions of scheduling problems and time them";
+  let description = [{
+    Checks each `weir.schedule.solution` against its problem: every pass once and
+    on the device of its stage, microbatches in order, no deadlock, memory within
+    the limits. The error is at the pass at fault, with notes at the others that it
+    names. Sets the start and end of every pass and the totals of the solution.
+  }];
+  let dependentDialects = ["::weir::WeirDialect"];
+}
+
 def WeirPlanMemory : Pass<"weir-plan-memory", "::mlir::ModuleOp"> {
   let summary = "Give every buffer an offset in its device's arena: level 4 to 5";
   let description = [{
