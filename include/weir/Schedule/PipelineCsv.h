@@ -53,8 +53,8 @@ struct CsvAction {
 /// "1RECV_F3", as a cell has it.
 std::string toString(const CsvAction &action);
 
-/// What is wrong with one cell. Row and column are counted from 0; a finding
-/// about a whole row or file has no column, or neither.
+/// What is wrong with one cell. Row and column are counted from 0; -1 where a
+/// finding is about a whole row or file.
 struct CsvFinding {
   int row = -1;
   int column = -1;
@@ -62,7 +62,7 @@ struct CsvFinding {
   std::string message;
 };
 
-/// "row 2, column 5, 1RECV_F3: has no send". Rows and columns from 1.
+/// "row 2, column 5: '1RECV_F3' has no send", counted from 1.
 std::string toString(const CsvFinding &finding);
 
 /// The rows of a file, one per rank, without empty cells.
@@ -75,28 +75,34 @@ struct CsvProgram {
 };
 
 /// Reads a file with or without transfers. Cells may be quoted; empty lines at
-/// the end are no ranks. Adds one finding for every cell that cannot be read
-/// and leaves it out.
+/// the end are no ranks. Stricter than PyTorch, which takes 0F1x for 0F1. Adds
+/// a finding for every cell that cannot be read and leaves the cell out.
 CsvProgram readCsvProgram(std::istream &is, std::vector<CsvFinding> &findings);
 
-/// What is wrong with the passes and the transfers of `program`, by row and
-/// column; empty if nothing is. Stages are on the ranks where their first pass
-/// is, microbatches are 0 up to the largest of the file; whether B and W are
-/// fused may differ from one microbatch to the next, and a file without
-/// backward passes is a forward one.
+/// The largest number of findings of one kind of check.
+inline constexpr size_t kMostCsvFindings = 100;
+
+/// What is wrong with the passes and the transfers of `program`; empty if
+/// nothing is. A stage is on the rank that has most of its passes, microbatches
+/// are 0 up to the largest of the file; whether B and W are fused may differ
+/// from one microbatch to the next, and a file without backward passes is a
+/// forward one. Later checks are left out where earlier ones fail:
 ///
-///   - passes: missing, twice, on a second rank, before what they read on the
-///     same rank, out of the order of microbatches of their stage;
-///   - transfers: none where neighbours are on different ranks, or one where
-///     they are not; twice; a send before the pass that makes what it sends; a
-///     pass before the receive of what it reads; the receives of a rank from
-///     another in an order other than that of the sends;
-///   - deadlock, where a send and its receive happen together and every rank
-///     does one after the other, as one communicator per rank has it: the
-///     circle of waiting cells.
+///   1. passes: missing, twice, on another rank, before a pass of the same rank
+///      that they read;
+///   2. transfers: missing where neighbours are on different ranks, there where
+///      they are not, twice, on another rank; a send before the pass that makes
+///      what it sends, a pass before the receive of what it reads; a rank's
+///      receives from another in an order other than that of the sends;
+///   3. deadlock, where a send and its receive happen together and a rank does
+///      one thing after the other: the circle of cells that wait for each
+///      other. That is also when a communicator that runs the transfers of a
+///      rank in order, as NCCL does, hangs;
+///   4. the order of microbatches of each kind of pass of a stage, which PyTorch
+///      leaves open and `verify` does not.
 ///
-/// A file without any transfer is checked for passes, and for deadlock as if
-/// each transfer began as soon as its pass is done.
+/// In a file without any transfer, 2 is left out, and in 3 a pass waits for the
+/// passes that it reads.
 std::vector<CsvFinding> checkCsvProgram(const CsvProgram &program);
 
 } // namespace weir::schedule
