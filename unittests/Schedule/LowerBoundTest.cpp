@@ -131,8 +131,8 @@ TEST(LowerBound, ofAnyPlacementIsBelowThatOfEach) {
     for (int s = p * k - 1; s > 0; --s)
       std::swap(placement[s], placement[randomInt(random, 0, s)]);
     if (randomInt(random, 0, 1) == 0)
-      placement = makePlacement(
-          static_cast<Placement>(randomInt(random, 0, 2)), p * k, p);
+      placement = makePlacement(static_cast<Placement>(randomInt(random, 0, 2)),
+                                p * k, p);
     Problem problem = unitProblem(p, randomInt(random, 1, 12), placement);
     Stage stage;
     stage.forward = randomInt(random, 0, 8);
