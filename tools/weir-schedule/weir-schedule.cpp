@@ -1,29 +1,36 @@
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Builds, checks, compares and draws pipeline schedules without a model.
+// Builds, finds, checks, compares and draws pipeline schedules without a model.
 //
-// Units: a device's whole share of the model takes F, B and W for one
-// microbatch (--durations); memory counts the activations that this share keeps
-// for one microbatch. Inside, such a unit of memory is a round number of bytes
-// that the usual numbers of chunks divide.
+// Without a problem file, units are abstract: a device's whole share of the
+// model takes F, B and W for one microbatch (--durations); memory counts the
+// activations that this share keeps for one microbatch. Inside, such a unit of
+// memory is a round number of bytes that the usual numbers of chunks divide.
 
+#include "Model.h"
+#include "weir/Schedule/BlockJson.h"
 #include "weir/Schedule/NamedSchedules.h"
-#include "weir/Schedule/Rendering.h"
+#include "weir/Schedule/PipelineCsv.h"
+#include "weir/Schedule/ProblemJson.h"
+#include "weir/Schedule/Search.h"
 
 #include "llvm/ADT/ArrayRef.h"
-#include "llvm/Support/CommandLine.h"
-#include "llvm/Support/Error.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/JSON.h"
 #include "llvm/Support/ToolOutputFile.h"
 #include "llvm/Support/WithColor.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 using namespace weir::schedule;
@@ -32,52 +39,25 @@ namespace cl = llvm::cl;
 
 namespace {
 
-enum class Format { Table, Json, Csv, Svg };
+enum class Format { Table, Json, Csv, Svg, Html, Trace };
 
-cl::OptionCategory category("Schedule options");
-
-cl::opt<std::string> scheduleName(
-    "schedule",
-    cl::desc("Schedule to build; all are compared when none is given"),
-    cl::value_desc("name"), cl::cat(category));
+cl::list<std::string> scheduleNames(
+    "schedule", cl::CommaSeparated,
+    cl::desc(
+        "Schedules to build (see --list), auto for a search, or block:FILE "
+        "for a building block in a file; all are compared when none is "
+        "given"),
+    cl::value_desc("name,..."), cl::cat(category));
 cl::opt<bool> list("list", cl::desc("List the schedules and what they are"),
                    cl::cat(category));
-cl::opt<int> devices("devices", cl::desc("Number of devices"), cl::init(4),
-                     cl::cat(category));
-cl::opt<int> microbatches("microbatches",
-                          cl::desc("Number of microbatches of a step"),
-                          cl::init(16), cl::cat(category));
-cl::opt<int> chunks("chunks",
-                    cl::desc("Stages per device (default: what the schedule is "
-                             "made for)"),
-                    cl::cat(category));
-cl::opt<std::string>
-    placementOption("placement",
-                    cl::desc("linear, loop or v (default: what the schedule "
-                             "is made for)"),
-                    cl::value_desc("name"), cl::cat(category));
-cl::list<double> durations(
-    "durations", cl::CommaSeparated,
-    cl::desc("Durations of a device's whole share of the model for one "
-             "microbatch; each of its stages takes an equal part (default: "
-             "1,1,1)"),
-    cl::value_desc("F,B,W"), cl::cat(category));
-cl::opt<double> transfer("transfer",
-                         cl::desc("Time of a transfer between two devices"),
-                         cl::init(0), cl::cat(category));
-cl::list<double> activation(
-    "activation", cl::CommaSeparated,
-    cl::desc("Fraction of a stage's activations that is given back after B and "
-             "after W (default: 0,1); B may be negative"),
-    cl::value_desc("B,W"), cl::cat(category));
 cl::opt<double> memoryLimit(
     "memory-limit",
     cl::desc("Memory of a device, in activations that its share of the model "
-             "keeps for one microbatch; 1f1b needs as many as there are "
-             "devices"),
+             "keeps for one microbatch (1f1b needs as many as there are "
+             "devices), or in the units of the problem file"),
     cl::value_desc("units"), cl::cat(category));
 cl::opt<Objective> objective(
-    "objective", cl::desc("What the lower bound is about"),
+    "objective", cl::desc("What auto makes small, and the bound is about"),
     cl::values(clEnumValN(Objective::Makespan, "makespan",
                           "first start to last end over all devices (default)"),
                clEnumValN(Objective::Span, "span",
@@ -85,294 +65,581 @@ cl::opt<Objective> objective(
     cl::init(Objective::Makespan), cl::cat(category));
 cl::opt<std::string> checkFile(
     "check",
-    cl::desc("Check the order of passes in a file in PyTorch's CSV format, and "
-             "use it in place of a schedule by name"),
+    cl::desc("Check the order of passes in a file in PyTorch's CSV format, "
+             "with or without sends and receives, and use it in place of a "
+             "schedule by name"),
     cl::value_desc("file.csv"), cl::cat(category));
-cl::opt<Format>
-    format("format", cl::desc("What to write"),
-           cl::values(clEnumValN(Format::Table, "table",
-                                 "makespan, bubble, bound, memory (default)"),
-                      clEnumValN(Format::Json, "json", "every pass with times"),
-                      clEnumValN(Format::Csv, "csv",
-                                 "the order, for PyTorch's pipelining"),
-                      clEnumValN(Format::Svg, "svg", "a picture")),
-           cl::init(Format::Table), cl::cat(category));
+cl::opt<bool> pareto("pareto",
+                     cl::desc("Search the shortest schedule for every memory "
+                              "limit, down to the smallest one that any "
+                              "schedule meets"),
+                     cl::cat(category));
+cl::opt<double> jitterPercent(
+    "jitter",
+    cl::desc("Let the durations of all passes and transfers vary by up to this "
+             "many percent, the order fixed, and report the mean and the worst "
+             "makespan of 200 draws"),
+    cl::value_desc("percent"), cl::cat(category));
+cl::opt<double> timeBudget(
+    "time-budget",
+    cl::desc("Seconds that auto searches (for each limit of --pareto); the "
+             "default takes about 5, and 1 with --pareto"),
+    cl::value_desc("seconds"), cl::cat(category));
+cl::opt<uint64_t> seed("seed",
+                       cl::desc("Seed of the search and of --jitter: the same "
+                                "seed gives the same result"),
+                       cl::value_desc("number"), cl::init(1),
+                       cl::cat(category));
+cl::opt<bool> printProblem(
+    "print-problem",
+    cl::desc("Write the problem, cut and placed as the schedule wants it, as "
+             "JSON for --problem"),
+    cl::cat(category));
+cl::opt<Format> format(
+    "format", cl::desc("What to write"),
+    cl::values(clEnumValN(Format::Table, "table",
+                          "makespan, bubble, bound, memory (default)"),
+               clEnumValN(Format::Json, "json", "every pass with times"),
+               clEnumValN(Format::Csv, "csv",
+                          "the order, for PyTorch's pipelining"),
+               clEnumValN(Format::Svg, "svg", "a picture"),
+               clEnumValN(Format::Html, "html",
+                          "a page to zoom into, also with several schedules"),
+               clEnumValN(Format::Trace, "trace",
+                          "for Perfetto and chrome://tracing")),
+    cl::init(Format::Table), cl::cat(category));
 cl::opt<std::string> outputFile("o", cl::desc("File to write"),
                                 cl::value_desc("file"), cl::init("-"),
                                 cl::cat(category));
 
-/// Bytes of one unit of memory; 720720 is divisible by 1 to 16.
-constexpr double kUnitBytes = 720720.0 * 1000;
-const Units kUnits{true, 1, kUnitBytes};
+/// In front of a file in place of a name.
+constexpr const char *kBlockPrefix = "block:";
+constexpr int kJitterDraws = 200;
+/// Limits that --pareto tries are this many to the memory of the first answer.
+constexpr int kParetoSteps = 24;
+/// Findings in one file after which the rest is only counted.
+constexpr size_t kMaxFindings = 10;
 
 /// A schedule with all that is said about it.
 struct Result {
   Problem problem;
   Schedule schedule;
   Simulation simulation;
+  Bound bound;
+  std::optional<JitterResult> jitter;
   double buildSeconds = 0;
+
+  double value() const {
+    return objective == Objective::Span ? simulation.span : simulation.makespan;
+  }
+  /// How far the schedule may be from the best one.
+  double gap() const {
+    return bound.seconds > 0 ? value() / bound.seconds - 1 : 0;
+  }
 };
 
 } // namespace
 
-static llvm::Error fail(const llvm::Twine &message) {
-  return llvm::createStringError(message);
-}
-
-static std::string number(double value) {
-  std::string text = llvm::formatv("{0:F3}", value).str();
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.')
-    text.pop_back();
-  return text;
-}
-
-static llvm::Expected<std::vector<double>>
-numbers(const cl::list<double> &option, size_t count,
-        std::vector<double> defaults) {
-  if (option.getNumOccurrences() == 0)
-    return defaults;
-  if (option.size() != count)
-    return fail("--" + option.ArgStr + " takes " + llvm::Twine(count) +
-                " numbers separated by commas, not " +
-                llvm::Twine(option.size()));
-  return std::vector<double>(option.begin(), option.end());
-}
-
-static llvm::Expected<Stage> makeStage(int stagesPerDevice) {
-  auto seconds = numbers(durations, 3, {1, 1, 1});
-  if (!seconds)
-    return seconds.takeError();
-  Stage stage;
-  stage.forward = (*seconds)[0] / stagesPerDevice;
-  stage.backwardInput = (*seconds)[1] / stagesPerDevice;
-  stage.backwardWeight = (*seconds)[2] / stagesPerDevice;
-
-  auto givenBack = numbers(activation, 2, {0, 1});
-  if (!givenBack)
-    return givenBack.takeError();
-  double afterB = givenBack->front(), sum = afterB + givenBack->back();
-  if (!(std::abs(sum - 1) <= 1e-9))
-    return fail("the two parts of --activation add up to 1, not " +
-                number(sum));
-  if (!(afterB >= -1000 && afterB <= 1))
-    return fail("the first part of --activation is between -1000 and 1, not " +
-                number(afterB));
-  auto bytes = [&](double fraction) {
-    return static_cast<int64_t>(
-        std::llround(fraction * kUnitBytes / stagesPerDevice));
-  };
-  stage.activationBytes = bytes(1);
-  stage.releasedByBackwardInput = bytes(std::max(afterB, 0.0));
-  stage.takenByBackwardInput = bytes(std::max(-afterB, 0.0));
-  return stage;
-}
-
-static llvm::Expected<Problem> makeProblem(int numDevices, int numMicrobatches,
-                                           std::vector<int> placement,
-                                           int stagesPerDevice) {
-  llvm::Expected<Stage> stage = makeStage(stagesPerDevice);
-  if (!stage)
-    return stage.takeError();
-  Problem problem;
-  problem.numDevices = numDevices;
-  problem.numMicrobatches = numMicrobatches;
-  problem.stages.assign(placement.size(), *stage);
-  problem.placement = std::move(placement);
-  problem.defaultLink.latency = transfer;
-  if (memoryLimit.getNumOccurrences()) {
-    if (!(memoryLimit >= 0 && memoryLimit <= 1e6))
-      return fail("--memory-limit is between 0 and 1000000, not " +
-                  number(memoryLimit));
-    problem.limitMemory(
-        static_cast<int64_t>(std::llround(memoryLimit * kUnitBytes)));
-  }
-  if (std::optional<std::string> error = problem.check())
-    return fail(*error);
-  return problem;
+/// "v", "loop", "linear"; empty for any other placement.
+static std::string_view nameOfPlacement(const Problem &problem) {
+  for (Placement placement : {Placement::Linear, Placement::Loop, Placement::V})
+    if (problem.placement ==
+        makePlacement(placement, problem.numStages(), problem.numDevices))
+      return placementName(placement);
+  return "";
 }
 
 static llvm::Expected<Result> evaluate(Problem problem, Schedule schedule) {
-  // The library would report a missed limit in bytes.
-  Problem unlimited = problem;
-  unlimited.memoryLimits.clear();
   std::string error;
-  std::optional<Simulation> simulation = simulate(unlimited, schedule, &error);
+  std::optional<Simulation> simulation = simulate(problem, schedule, &error);
   if (!simulation)
     return fail(error);
-  return Result{std::move(problem), std::move(schedule), std::move(*simulation),
-                0};
+  Result result{std::move(problem),     std::move(schedule),
+                std::move(*simulation), {},
+                std::nullopt,           0};
+  result.bound = lowerBound(result.problem, objective);
+  if (jitterPercent.getNumOccurrences())
+    result.jitter = jitter(result.problem, result.schedule, jitterPercent,
+                           kJitterDraws, seed);
+  return result;
 }
 
-static std::optional<std::string> missedLimit(const Result &result) {
-  const std::vector<int64_t> &peaks = result.simulation.peakBytes;
-  auto largest = std::max_element(peaks.begin(), peaks.end());
-  std::optional<int64_t> limit =
-      result.problem.limit(static_cast<int>(largest - peaks.begin()));
-  if (!limit || *largest <= *limit)
-    return std::nullopt;
-  return "device " + std::to_string(largest - peaks.begin()) + " needs " +
-         number(static_cast<double>(*largest) / kUnitBytes) +
-         " units of memory, the limit is " + number(memoryLimit);
-}
-
-static llvm::Expected<Result> buildByName(const NamedSchedule &named) {
-  int stagesPerDevice =
-      chunks.getNumOccurrences() ? chunks : named.stagesPerDevice;
-  if (stagesPerDevice < 1)
-    return fail("a device has at least one stage, not " +
-                llvm::Twine(stagesPerDevice));
-  Placement placement = named.placement;
-  if (!placementOption.empty()) {
-    std::optional<Placement> given = parsePlacement(placementOption);
-    if (!given)
-      return fail("unknown placement '" + placementOption +
-                  "'; there are linear, loop and v");
-    placement = *given;
+static std::optional<std::string> missedLimit(const Model &model,
+                                              const Result &result) {
+  for (int device = 0; device < result.problem.numDevices; ++device) {
+    int64_t peak = result.simulation.peakBytes[device];
+    std::optional<int64_t> limit = result.problem.limit(device);
+    if (limit && peak > *limit)
+      return "device " + std::to_string(device) + " needs " +
+             model.exactMemory(peak) + ", the limit is " +
+             (model.units().abstract
+                  ? number(static_cast<double>(*limit) / model.units().memory)
+                  : std::to_string(*limit));
   }
-  // Checked before stages are made, of which there may be absurdly many.
-  int64_t numStages = static_cast<int64_t>(devices) * stagesPerDevice;
-  if (devices < 1 || devices > kMaxDevices || numStages > kMaxMicrobatchStages)
-    return fail(llvm::Twine(devices) + " devices with " +
-                llvm::Twine(stagesPerDevice) + " stages each are out of range");
-  llvm::Expected<Problem> problem = makeProblem(
-      devices, microbatches,
-      makePlacement(placement, static_cast<int>(numStages), devices),
-      stagesPerDevice);
+  return std::nullopt;
+}
+
+static llvm::Expected<Result> searchBest(const Model &model) {
+  llvm::Expected<std::vector<Problem>> variants = model.variants();
+  if (!variants)
+    return variants.takeError();
+  SearchOptions options;
+  options.objective = objective;
+  options.seed = seed;
+  if (pareto)
+    options.effort = 1;
+  if (timeBudget.getNumOccurrences())
+    options.effort = options.timeLimit = timeBudget;
+  std::string error;
+  std::optional<SearchResult> found = search(*variants, options, &error);
+  if (!found)
+    return fail("auto: " + model.inUnits(error));
+  found->schedule.name = "auto";
+  llvm::Expected<Result> result = evaluate(
+      std::move((*variants)[found->variant]), std::move(found->schedule));
+  if (!result)
+    return result.takeError();
+  result->buildSeconds = found->seconds;
+  if (found->bound.seconds > result->bound.seconds)
+    result->bound = std::move(found->bound);
+  return result;
+}
+
+/// The problem that the schedule `name` is for, and a function that builds it.
+struct Recipe {
+  Problem problem;
+  std::function<std::optional<Schedule>(const Problem &, std::string *)> build;
+};
+
+static llvm::Expected<Recipe> readBlockFile(const Model &model,
+                                            const std::string &name) {
+  std::string path = name.substr(std::strlen(kBlockPrefix)), error;
+  llvm::Expected<std::string> text = readText(path);
+  if (!text)
+    return text.takeError();
+  std::optional<PlacedBlock> block = readBlock(*text, &error);
+  if (!block)
+    return fail(path + ": " + error);
+  llvm::Expected<Problem> problem =
+      model.problemOf(block->numDevices, model.numMicrobatches(),
+                      block->placement, /*hasBackward=*/true);
+  if (!problem)
+    return fail(path + ": " + llvm::toString(problem.takeError()));
+  return Recipe{std::move(*problem),
+                [=](const Problem &problem, std::string *error) {
+                  return buildFromBlock(name, *block, problem, error);
+                }};
+}
+
+static llvm::Expected<Recipe> findRecipe(const Model &model,
+                                         const std::string &name) {
+  if (llvm::StringRef(name).starts_with(kBlockPrefix))
+    return readBlockFile(model, name);
+  const NamedSchedule *named = findNamed(name);
+  if (!named) {
+    std::string error;
+    buildNamed(name, unitProblem(1, 1, {0}), &error);
+    return fail(error + ", auto, " + kBlockPrefix + "FILE");
+  }
+  llvm::Expected<Problem> problem =
+      model.problem(named->placement, named->stagesPerDevice);
   if (!problem)
     return problem.takeError();
-  auto begin = std::chrono::steady_clock::now();
+  return Recipe{std::move(*problem),
+                [=](const Problem &problem, std::string *error) {
+                  return buildNamed(name, problem, error);
+                }};
+}
+
+static llvm::Expected<Result> buildByName(const Model &model,
+                                          const std::string &name) {
+  if (name == "auto")
+    return searchBest(model);
+  llvm::Expected<Recipe> recipe = findRecipe(model, name);
+  if (!recipe)
+    return recipe.takeError();
   std::string error;
-  std::optional<Schedule> schedule = buildNamed(named.name, *problem, &error);
+  auto begin = std::chrono::steady_clock::now();
+  std::optional<Schedule> schedule = recipe->build(recipe->problem, &error);
   std::chrono::duration<double> taken =
       std::chrono::steady_clock::now() - begin;
   if (!schedule)
-    return fail(error);
+    return fail(model.inUnits(error));
   llvm::Expected<Result> result =
-      evaluate(std::move(*problem), std::move(*schedule));
-  if (result)
-    result->buildSeconds = taken.count();
+      evaluate(std::move(recipe->problem), std::move(*schedule));
+  if (!result)
+    return fail(llvm::StringRef(name) + ": " +
+                llvm::toString(result.takeError()));
+  result->buildSeconds = taken.count();
+  if (std::optional<std::string> missed = missedLimit(model, *result))
+    return fail(llvm::StringRef(name) + ": " + *missed);
   return result;
+}
+
+static llvm::Error failWithFindings(const std::string &path,
+                                    llvm::ArrayRef<CsvFinding> findings) {
+  std::string lines;
+  for (const CsvFinding &finding : findings.take_front(kMaxFindings))
+    lines += (lines.empty() ? "" : "\n") + path + ": " + toString(finding);
+  if (findings.size() > kMaxFindings)
+    lines += "\n" + path + ": and " +
+             std::to_string(findings.size() - kMaxFindings) + " more";
+  return fail(lines);
 }
 
 /// A problem that fits the passes of a file: stages are where their passes are.
-static llvm::Expected<Result> readFile(const std::string &path) {
+static llvm::Expected<Result> readOrder(const Model &model,
+                                        const std::string &path) {
   std::ifstream is(path);
   if (!is)
     return fail("cannot open '" + path + "'");
-  std::string error;
-  std::optional<Schedule> schedule = readCsv(is, &error);
-  if (!schedule)
-    return fail(path + ": " + error);
-  schedule->name = path;
+  std::vector<CsvFinding> findings;
+  CsvProgram program = readCsvProgram(is, findings);
+  if (findings.empty())
+    findings = checkCsvProgram(program);
+  if (!findings.empty())
+    return failWithFindings(path, findings);
+  Schedule schedule = program.schedule();
+  schedule.name = path;
   int numStages = 0, numMicrobatches = 0;
-  for (const std::vector<Pass> &order : schedule->order)
+  bool hasBackward = false;
+  for (const std::vector<Pass> &order : schedule.order)
     for (const Pass &pass : order) {
       numStages = std::max(numStages, pass.stage + 1);
       numMicrobatches = std::max(numMicrobatches, pass.microbatch + 1);
-      if (pass.stage >= kMaxMicrobatchStages)
-        return fail(path + ": there cannot be a stage " +
-                    llvm::Twine(pass.stage));
+      hasBackward |= pass.kind != PassKind::Forward;
     }
   if (numStages == 0)
     return fail(path + ": there are no passes");
+  if (numStages > kMaxMicrobatchStages / numMicrobatches)
+    return fail(path + ": " + llvm::Twine(numStages) + " stages times " +
+                llvm::Twine(numMicrobatches) + " microbatches are more than " +
+                llvm::Twine(kMaxMicrobatchStages));
   std::vector<int> placement(numStages, -1);
-  int numDevices = static_cast<int>(schedule->order.size());
-  std::vector<int> stagesOfDevice(numDevices, 0);
+  int numDevices = static_cast<int>(schedule.order.size());
   for (int device = 0; device < numDevices; ++device)
-    for (const Pass &pass : schedule->order[device])
-      if (placement[pass.stage] < 0) {
-        placement[pass.stage] = device;
-        ++stagesOfDevice[device];
-      }
-  auto missing = std::find(placement.begin(), placement.end(), -1);
+    for (const Pass &pass : schedule.order[device])
+      placement[pass.stage] = device;
+  auto missing = llvm::find(placement, -1);
   if (missing != placement.end())
     return fail(path + ": stage " + llvm::Twine(missing - placement.begin()) +
                 " has no passes");
-  int stagesPerDevice =
-      *std::max_element(stagesOfDevice.begin(), stagesOfDevice.end());
-  llvm::Expected<Problem> problem = makeProblem(
-      numDevices, numMicrobatches, std::move(placement), stagesPerDevice);
+  llvm::Expected<Problem> problem = model.problemOf(
+      numDevices, numMicrobatches, std::move(placement), hasBackward);
   if (!problem)
-    return problem.takeError();
+    return fail(path + ": " + llvm::toString(problem.takeError()));
   llvm::Expected<Result> result =
-      evaluate(std::move(*problem), std::move(*schedule));
+      evaluate(std::move(*problem), std::move(schedule));
   if (!result)
     return fail(path + ": " + llvm::toString(result.takeError()));
+  if (std::optional<std::string> missed = missedLimit(model, *result))
+    return fail(path + ": " + *missed);
   return result;
 }
 
-static void writeTable(std::ostream &os, llvm::ArrayRef<Result> results,
+/// Columns, the first one to the left and the others to the right.
+static void writeColumns(std::ostream &os,
+                         llvm::ArrayRef<std::vector<std::string>> rows) {
+  std::vector<size_t> widths;
+  for (const std::vector<std::string> &row : rows)
+    for (const auto &[i, cell] : llvm::enumerate(row)) {
+      if (i == widths.size())
+        widths.push_back(i == 0 ? 8 : 10);
+      widths[i] = std::max(widths[i], cell.size());
+    }
+  for (const std::vector<std::string> &row : rows) {
+    for (const auto &[i, cell] : llvm::enumerate(row)) {
+      std::string space(widths[i] - cell.size(), ' ');
+      os << (i == 0 ? cell + space : "  " + space + cell);
+    }
+    os << '\n';
+  }
+}
+
+static std::string percentText(double ratio) {
+  return llvm::formatv("{0:F1}%", 100 * ratio).str();
+}
+
+static void writeTable(std::ostream &os, const Model &model,
+                       llvm::ArrayRef<Result> results,
                        llvm::ArrayRef<std::string> refused) {
-  size_t width = 8;
-  for (const Result &result : results)
-    width = std::max(width, result.schedule.name.size());
-  auto cell = [&](llvm::StringRef text) {
-    return llvm::formatv("{0,12}", text).str();
-  };
-  os << std::string("schedule").append(width - 8, ' ');
-  for (const char *title : {"stages", "makespan", "span", "bubble", "bound",
-                            "gap", "memory", "build ms"})
-    os << cell(title);
-  os << '\n';
+  std::vector<std::vector<std::string>> rows = {{"schedule", "stages",
+                                                 "makespan", "span", "bubble",
+                                                 "bound", "gap", "memory"}};
+  if (jitterPercent.getNumOccurrences())
+    rows[0].insert(rows[0].end(), {"mean", "worst"});
+  rows[0].push_back("build ms");
   for (const Result &result : results) {
     const Simulation &simulation = result.simulation;
-    double bound = lowerBound(result.problem, objective).seconds;
-    double reached =
-        objective == Objective::Span ? simulation.span : simulation.makespan;
-    double gap = bound > 0 ? reached / bound - 1 : 0;
-    std::string name = result.schedule.name;
-    os << name.append(width - name.size(), ' ')
-       << cell(std::to_string(result.problem.numStages()))
-       << cell(number(simulation.makespan)) << cell(number(simulation.span))
-       << cell(llvm::formatv("{0:F1}%", 100 * simulation.bubbleRatio).str())
-       << cell(number(bound)) << cell(llvm::formatv("{0:F1}%", 100 * gap).str())
-       << cell(number(static_cast<double>(simulation.largestPeakBytes()) /
-                      kUnitBytes))
-       << cell(llvm::formatv("{0:F2}", 1e3 * result.buildSeconds).str())
-       << '\n';
+    rows.push_back(
+        {result.schedule.name, std::to_string(result.problem.numStages()),
+         model.time(simulation.makespan), model.time(simulation.span),
+         percentText(simulation.bubbleRatio), model.time(result.bound.seconds),
+         percentText(result.gap()),
+         model.memory(simulation.largestPeakBytes())});
+    if (result.jitter)
+      rows.back().insert(rows.back().end(), {model.time(result.jitter->mean),
+                                             model.time(result.jitter->worst)});
+    rows.back().push_back(
+        llvm::formatv("{0:F2}", 1e3 * result.buildSeconds).str());
   }
+  writeColumns(os, rows);
+  for (const Result &result : results)
+    if (result.schedule.name == "auto")
+      os << "auto: " << result.problem.numStages() << " stages, placed "
+         << nameOfPlacement(result.problem) << '\n';
   for (const std::string &line : refused)
     os << line << '\n';
 }
 
 static void writeList(std::ostream &os) {
-  for (const NamedSchedule &named : listNamed())
-    os << llvm::formatv("{0,-8}{1,-8}{2} per device  {3}\n", named.name,
+  for (const NamedSchedule &named : listNamed()) {
+    os << llvm::formatv("{0,-18}{1,-8}{2} per device  {3}\n", named.name,
                         placementName(named.placement), named.stagesPerDevice,
                         named.description)
               .str();
+    if (!named.parameters.empty())
+      os << std::string(18, ' ') << "  with " << named.name << ':'
+         << named.parameters << '\n';
+  }
+  os << llvm::formatv("{0,-18}{1,-8}the best that a search finds within the "
+                      "memory limit\n",
+                      "auto", "any")
+            .str();
 }
 
-static llvm::Error compareAll(std::ostream &os) {
-  std::vector<Result> results;
-  std::vector<std::string> refused;
-  for (const NamedSchedule &named : listNamed()) {
-    llvm::Expected<Result> result = buildByName(named);
-    std::optional<std::string> error;
-    if (!result)
-      error = llvm::toString(result.takeError());
-    else
-      error = missedLimit(*result);
-    if (error)
-      refused.push_back(std::string(named.name) + ": " + *error);
-    else
-      results.push_back(std::move(*result));
+/// The problem, before the numbers of passes, and what jitter does to it.
+static void writeJsonResult(std::ostream &os, const Model &model,
+                            const Result &result) {
+  std::ostringstream text;
+  writeJson(text, result.problem, result.schedule, result.simulation, objective,
+            model.units());
+  std::string json = text.str();
+  if (result.jitter) {
+    const Units &units = model.units();
+    double unit = units.abstract ? units.time : 1;
+    std::string member =
+        llvm::formatv("  \"jitter\": {{\"percent\": {0}, \"draws\": {1}, "
+                      "\"mean\": {2}, \"worst\": {3}, \"mean_span\": {4}, "
+                      "\"worst_span\": {5}},\n",
+                      number(jitterPercent, 6), kJitterDraws,
+                      number(result.jitter->mean / unit, 9),
+                      number(result.jitter->worst / unit, 9),
+                      number(result.jitter->meanSpan / unit, 9),
+                      number(result.jitter->worstSpan / unit, 9))
+            .str();
+    json.insert(json.find("  \"passes\":"), member);
   }
-  if (results.empty())
-    return fail("no schedule fits; " + refused.front());
-  writeTable(os, results, refused);
+  os << json;
+}
+
+static llvm::Error writeResults(std::ostream &os, const Model &model,
+                                llvm::ArrayRef<Result> results) {
+  const auto &[problem, schedule, simulation, bound, jitter, seconds] =
+      results.front();
+  if (format == Format::Table) {
+    writeTable(os, model, results, {});
+    return llvm::Error::success();
+  }
+  if (format == Format::Html) {
+    std::vector<Rendered> rendered;
+    for (const Result &result : results)
+      rendered.push_back(
+          {result.problem, result.schedule, result.simulation, model.units()});
+    writeHtml(os, rendered);
+    return llvm::Error::success();
+  }
+  if (results.size() > 1)
+    return fail("only --format=table and html take several schedules");
+  switch (format) {
+  case Format::Table:
+  case Format::Html:
+    break;
+  case Format::Json:
+    writeJsonResult(os, model, results.front());
+    break;
+  case Format::Csv:
+    writeCsv(os, schedule);
+    break;
+  case Format::Svg:
+    writeSvg(os, problem, schedule, simulation, model.units());
+    break;
+  case Format::Trace:
+    writeTrace(os, problem, schedule, simulation, model.units());
+    break;
+  }
   return llvm::Error::success();
 }
 
-static llvm::Expected<Result> buildOrRead() {
-  if (!checkFile.empty())
-    return readFile(checkFile);
-  if (const NamedSchedule *named = findNamed(scheduleName))
-    return buildByName(*named);
-  std::string error;
-  buildNamed(scheduleName, unitProblem(1, 1, {0}), &error);
-  return fail(error);
+static llvm::Error compareAll(std::ostream &os, const Model &model) {
+  std::vector<std::string> names;
+  for (const NamedSchedule &named : listNamed())
+    names.emplace_back(named.name);
+  if (model.hasMemoryLimit() || timeBudget.getNumOccurrences())
+    names.push_back("auto");
+  std::vector<Result> results;
+  std::vector<std::string> refused;
+  for (const std::string &name : names) {
+    llvm::Expected<Result> result = buildByName(model, name);
+    if (result) {
+      results.push_back(std::move(*result));
+      continue;
+    }
+    std::string line = llvm::toString(result.takeError());
+    if (!llvm::StringRef(line).starts_with(name + ":"))
+      line = name + ": " + line;
+    refused.push_back(std::move(line));
+  }
+  if (results.empty())
+    return fail("no schedule fits; " + refused.back());
+  writeTable(os, model, results, refused);
+  return llvm::Error::success();
+}
+
+namespace {
+/// The best schedule that was found within a limit; none for the first one.
+struct ParetoPoint {
+  std::optional<int64_t> limit;
+  Result result;
+};
+} // namespace
+
+static void writePareto(std::ostream &os, const Model &model,
+                        llvm::ArrayRef<ParetoPoint> points,
+                        const std::string &end) {
+  const Units &units = model.units();
+  double timeUnit = units.abstract ? units.time : 1;
+  double memoryUnit = units.abstract ? units.memory : 1;
+  auto bytes = [&](int64_t value) {
+    return number(static_cast<double>(value) / memoryUnit, 6);
+  };
+  if (format == Format::Table) {
+    std::vector<std::vector<std::string>> rows = {
+        {"limit", "memory", "makespan", "span", "bubble", "bound", "gap",
+         "stages", "placed"}};
+    for (const auto &[limit, result] : points)
+      rows.push_back({limit ? model.memory(*limit) : "none",
+                      model.memory(result.simulation.largestPeakBytes()),
+                      model.time(result.simulation.makespan),
+                      model.time(result.simulation.span),
+                      percentText(result.simulation.bubbleRatio),
+                      model.time(result.bound.seconds),
+                      percentText(result.gap()),
+                      std::to_string(result.problem.numStages()),
+                      std::string(nameOfPlacement(result.problem))});
+    writeColumns(os, rows);
+    if (!end.empty())
+      os << end << '\n';
+    return;
+  }
+  if (format == Format::Csv) {
+    os << "memory_limit,peak_memory,makespan,span,bubble_ratio,lower_bound,"
+          "stages\n";
+    for (const auto &[limit, result] : points)
+      os << (limit ? bytes(*limit) : "") << ','
+         << bytes(result.simulation.largestPeakBytes()) << ','
+         << number(result.simulation.makespan / timeUnit, 9) << ','
+         << number(result.simulation.span / timeUnit, 9) << ','
+         << number(result.simulation.bubbleRatio, 9) << ','
+         << number(result.bound.seconds / timeUnit, 9) << ','
+         << result.problem.numStages() << '\n';
+    return;
+  }
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  llvm::json::OStream json(stream, 2);
+  json.object([&] {
+    json.attribute("objective",
+                   objective == Objective::Span ? "span" : "makespan");
+    json.attribute("devices", points.front().result.problem.numDevices);
+    json.attribute("microbatches",
+                   points.front().result.problem.numMicrobatches);
+    json.attributeArray("points", [&] {
+      auto raw = [&](llvm::StringRef key, const std::string &value) {
+        json.attributeBegin(key);
+        json.rawValue(value);
+        json.attributeEnd();
+      };
+      for (const auto &[limit, result] : points)
+        json.object([&] {
+          raw("memory_limit", limit ? bytes(*limit) : "null");
+          raw("peak_memory", bytes(result.simulation.largestPeakBytes()));
+          raw("makespan", number(result.simulation.makespan / timeUnit, 9));
+          raw("span", number(result.simulation.span / timeUnit, 9));
+          raw("bubble_ratio", number(result.simulation.bubbleRatio, 9));
+          raw("lower_bound", number(result.bound.seconds / timeUnit, 9));
+          json.attribute("bound_scope", result.bound.scope);
+          json.attribute("stages", result.problem.numStages());
+          raw("placement",
+              "[" +
+                  llvm::join(llvm::map_range(result.problem.placement,
+                                             [](int device) {
+                                               return std::to_string(device);
+                                             }),
+                             ", ") +
+                  "]");
+        });
+    });
+  });
+  os << text << '\n';
+}
+
+/// From the shortest schedule of all down to the smallest memory in which any
+/// schedule fits.
+static llvm::Error findPareto(std::ostream &os, Model model) {
+  if (format != Format::Table && format != Format::Csv &&
+      format != Format::Json)
+    return fail("--pareto is for --format=table, csv and json");
+  std::vector<ParetoPoint> points;
+  std::string end;
+  std::optional<int64_t> limit;
+  int64_t step = 0;
+  for (;;) {
+    if (limit)
+      model.limitMemoryBytes(*limit);
+    llvm::Expected<Result> result = searchBest(model);
+    if (!result) {
+      end = llvm::toString(result.takeError());
+      if (points.empty())
+        return fail(end);
+      break;
+    }
+    int64_t peak = result->simulation.largestPeakBytes();
+    // A smaller memory that takes no longer makes a larger one pointless.
+    while (!points.empty() && points.back().result.value() >= result->value())
+      points.pop_back();
+    points.push_back({limit, std::move(*result)});
+    if (step == 0)
+      step = std::max<int64_t>(peak / kParetoSteps, 1);
+    if (peak == 0)
+      break;
+    // The largest step below what was needed.
+    limit = (peak - 1) / step * step;
+  }
+  writePareto(os, model, points, end);
+  return llvm::Error::success();
+}
+
+static llvm::Error checkOptions() {
+  if (timeBudget.getNumOccurrences())
+    if (llvm::Error error = checkRange(timeBudget, timeBudget, 1e-3, 1e6))
+      return error;
+  if (jitterPercent.getNumOccurrences()) {
+    if (llvm::Error error = checkRange(jitterPercent, jitterPercent, 0, 100))
+      return error;
+    if (format != Format::Table && format != Format::Json)
+      return fail("--jitter is for --format=table and json");
+    if (pareto)
+      return fail("--pareto and --jitter exclude each other");
+  }
+  if (!checkFile.empty() && !scheduleNames.empty())
+    return fail("--check and --schedule exclude each other");
+  if (pareto && (!checkFile.empty() || printProblem ||
+                 llvm::any_of(scheduleNames, [](const std::string &name) {
+                   return name != "auto";
+                 })))
+    return fail("--pareto is a search and takes no other schedule");
+  return llvm::Error::success();
 }
 
 static llvm::Error run(std::ostream &os) {
@@ -380,44 +647,56 @@ static llvm::Error run(std::ostream &os) {
     writeList(os);
     return llvm::Error::success();
   }
-  if (!checkFile.empty() && !scheduleName.empty())
-    return fail("--check and --schedule exclude each other");
-  if (checkFile.empty() && scheduleName.empty()) {
+  if (llvm::Error error = checkOptions())
+    return error;
+  llvm::Expected<Model> model = Model::create();
+  if (!model)
+    return model.takeError();
+  if (memoryLimit.getNumOccurrences())
+    if (llvm::Error error = model->limitMemory(memoryLimit))
+      return error;
+  if (pareto)
+    return findPareto(os, *model);
+  if (printProblem && checkFile.empty() && scheduleNames.empty()) {
+    llvm::Expected<Problem> problem = model->problem(Placement::Linear, 1);
+    if (!problem)
+      return problem.takeError();
+    os << writeProblem(*problem, model->units());
+    return llvm::Error::success();
+  }
+  if (checkFile.empty() && scheduleNames.empty()) {
     if (format != Format::Table)
-      return fail("only --format=table compares schedules; choose one with "
+      return fail("only --format=table compares all schedules; choose with "
                   "--schedule");
-    return compareAll(os);
+    return compareAll(os, *model);
   }
 
-  llvm::Expected<Result> result = buildOrRead();
-  if (!result)
-    return result.takeError();
-  const auto &[problem, schedule, simulation, buildSeconds] = *result;
-  if (std::optional<std::string> error = missedLimit(*result))
-    return fail(schedule.name + ": " + *error);
-  switch (format) {
-  case Format::Table:
-    writeTable(os, *result, {});
-    break;
-  case Format::Json:
-    writeJson(os, problem, schedule, simulation, objective, kUnits);
-    break;
-  case Format::Csv:
-    writeCsv(os, schedule);
-    break;
-  case Format::Svg:
-    writeSvg(os, problem, schedule, simulation, kUnits);
-    break;
+  std::vector<Result> results;
+  std::vector<std::string> names(scheduleNames);
+  if (!checkFile.empty())
+    names.push_back(checkFile);
+  for (const std::string &name : names) {
+    llvm::Expected<Result> result =
+        checkFile.empty() ? buildByName(*model, name) : readOrder(*model, name);
+    if (!result)
+      return result.takeError();
+    results.push_back(std::move(*result));
   }
-  return llvm::Error::success();
+  if (printProblem) {
+    if (results.size() > 1)
+      return fail("--print-problem takes one schedule");
+    os << writeProblem(results.front().problem, model->units());
+    return llvm::Error::success();
+  }
+  return writeResults(os, *model, results);
 }
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(argc, argv,
-                              "Builds, checks, compares and draws pipeline "
-                              "schedules\n");
+                              "Builds, finds, checks, compares and draws "
+                              "pipeline schedules\n");
   std::ostringstream text;
   if (llvm::Error error = run(text)) {
     llvm::WithColor::error(llvm::errs(), "weir-schedule")

@@ -66,12 +66,12 @@ struct Stage {
   double backwardInput = 0;
   double backwardWeight = 0;
   /// Duration of a fused B+W; the sum of the two when not given.
-  std::optional<double> backward;
+  std::optional<double> backward = std::nullopt;
   double update = 0;
 
   /// Duration of R. Where it is given, the stage has one R per microbatch,
   /// between its F and its first backward pass.
-  std::optional<double> recompute;
+  std::optional<double> recompute = std::nullopt;
   /// The part of `activationBytes` that F keeps where the stage recomputes.
   int64_t keptForRecompute = 0;
 
