@@ -108,13 +108,15 @@ static std::optional<Selection> parseSelection(std::string_view text,
   return selection;
 }
 
-/// Named schedules are orders for passes of equal length. Passes that a stage
-/// lacks still take none.
-static Problem withUnitTimes(const Problem &problem) {
+/// The problem as a block sees it: all stages alike, no transfers, no R. Passes
+/// that a stage lacks still take no time.
+static Problem withTimes(const Problem &problem, const Stage &durations) {
   Problem unit = problem;
   for (Stage &stage : unit.stages) {
-    stage.forward = stage.backwardInput = stage.backwardWeight = 1;
-    stage.backward.reset();
+    stage.forward = durations.forward;
+    stage.backwardInput = durations.backwardInput;
+    stage.backwardWeight = durations.backwardWeight;
+    stage.backward = durations.backward;
     stage.update = 0;
     stage.gradientReduction = 0;
     // R is part of the backward pass that follows it at once.
@@ -128,6 +130,11 @@ static Problem withUnitTimes(const Problem &problem) {
   unit.defaultLink = Link();
   unit.links.clear();
   return unit;
+}
+
+/// Named schedules are orders for passes of equal length.
+static Problem withUnitTimes(const Problem &problem) {
+  return withTimes(problem, unitDurations());
 }
 
 /// Runs of consecutive stages on one device, as the lengths of the runs;
@@ -240,8 +247,11 @@ static std::optional<BuildingBlock> makeBlock(const Selection &selection,
   std::string_view name = selection.name;
   std::string ignored;
   if (name == "gis") {
+    // Larger groups than there are microbatches are all the same.
     int half = (problem.numDevices + 1) / 2;
-    return groupedInterleavedBlock(problem, selection.group.value_or(half));
+    return groupedInterleavedBlock(
+        problem, std::min(selection.group.value_or(half),
+                          std::max(problem.numMicrobatches, half)));
   }
   if (name == "1f1b")
     return oneForwardOneBackwardBlock(
@@ -366,22 +376,35 @@ static bool isCompacted(std::string_view name) {
          name != "dualpipe-v";
 }
 
-/// Fills the idle time of `schedule` within the limits: passes move forward at
-/// their distances in the block, and W's go where time is left after that. In
-/// small steps, list scheduling from the start may do better.
+/// Whether `pullForward` can take these passes, and its tables fit into memory.
+static bool areInSlots(const std::vector<std::vector<TimedPass>> &passes) {
+  constexpr double kMaxSlots = 1 << 26;
+  for (const std::vector<TimedPass> &device : passes)
+    for (const auto &[pass, start, end] : device)
+      if (start != std::floor(start) || end != std::floor(end) ||
+          end <= start || end * static_cast<double>(passes.size()) > kMaxSlots)
+        return false;
+  return true;
+}
+
+/// Fills the idle time of a schedule (`unit` has the times that its order is
+/// made for) within the limits: passes move forward at their distances in the
+/// block, and W's go where time is left after that. In small steps, list
+/// scheduling from the start may do better.
 static Schedule compact(const Problem &unit, const Schedule &schedule,
                         const BuildingBlock *block,
                         const std::vector<int64_t> &limits) {
-  Schedule pulled = pullForward(unit,
-                                block ? repeatTimed(*block, unit)
-                                      : simulate(unit, schedule)->passes,
-                                limits);
-  pulled = reorder(unit, pulled, limits, /*mayOvertake=*/false);
-  Schedule listed = reorder(unit, schedule, limits);
   auto times = [&](const Schedule &candidate) {
     Simulation simulation = *simulate(unit, candidate);
     return std::pair(simulation.makespan, simulation.span);
   };
+  Schedule listed = reorder(unit, schedule, limits);
+  std::vector<std::vector<TimedPass>> passes =
+      block ? repeatTimed(*block, unit) : simulate(unit, schedule)->passes;
+  bool inSlots = areInSlots(passes);
+  Schedule pulled =
+      reorder(unit, inSlots ? pullForward(unit, passes, limits) : schedule,
+              limits, /*mayOvertake=*/false);
   return times(listed) < times(pulled) ? listed : pulled;
 }
 
@@ -410,6 +433,46 @@ std::optional<Schedule> buildNamed(std::string_view name,
   }
   schedule->name = name;
   insertRecomputation(problem, *schedule);
+  return schedule;
+}
+
+std::optional<Schedule> buildFromBlock(std::string_view name,
+                                       const PlacedBlock &placed,
+                                       const Problem &problem,
+                                       std::string *error) {
+  auto fail = [&](const std::string &why) {
+    if (error)
+      *error = std::string(name) + ": " + why;
+    return std::nullopt;
+  };
+  if (placed.numDevices != problem.numDevices ||
+      placed.placement.size() != problem.placement.size())
+    return fail("the block is for " + std::to_string(placed.placement.size()) +
+                " stages on " + std::to_string(placed.numDevices) +
+                " devices, the problem has " +
+                std::to_string(problem.numStages()) + " on " +
+                std::to_string(problem.numDevices));
+  for (int s = 0; s < problem.numStages(); ++s)
+    if (placed.placement[s] != problem.placement[s])
+      return fail("the block has stage " + std::to_string(s) + " on device " +
+                  std::to_string(placed.placement[s]) + ", the problem on " +
+                  std::to_string(problem.placement[s]));
+  Problem unit = withTimes(problem, placed.durations);
+  BuildingBlock block = placed.block;
+  if (!block.placeBackwardWeights(unit))
+    return fail("no slot is left for a backward-weight pass");
+  if (std::optional<std::string> message = block.check(unit))
+    return fail(*message);
+  Schedule schedule = repeat(block, unit);
+  // Passes that take no time may come in an order that deadlocks.
+  std::string message;
+  std::optional<Simulation> simulation = simulate(unit, schedule, &message);
+  if (!simulation)
+    return fail(message);
+  schedule = compact(unit, schedule, &block,
+                     reorderLimits(problem, simulation->peakActivationBytes));
+  schedule.name = name;
+  insertRecomputation(problem, schedule);
   return schedule;
 }
 

@@ -106,7 +106,7 @@ TEST(NamedBlock, groupsAreFreeOfCollisions) {
   for (int p = 1; p <= 17; ++p)
     for (int chunks = 1; chunks <= 6; ++chunks)
       for (int group = 1; group <= p + 1; ++group) {
-        Problem problem = unitProblem(p, 1, loopPlacement(chunks * p, p));
+        Problem problem = unitProblem(p, p + 1, loopPlacement(chunks * p, p));
         std::string name = "gis:group=" + std::to_string(group);
         BuildingBlock block = *namedBlock(name, problem, nullptr);
         EXPECT_EQ(block.check(problem), std::nullopt)

@@ -47,6 +47,35 @@ std::optional<Schedule> buildNamed(std::string_view name,
 std::optional<BuildingBlock>
 namedBlock(std::string_view name, const Problem &problem, std::string *error);
 
+/// F, B and W of one slot, fused passes of two.
+inline Stage unitDurations() {
+  Stage stage;
+  stage.forward = stage.backwardInput = stage.backwardWeight = 1;
+  return stage;
+}
+
+/// A block for a given number of stages on given devices, not one for any.
+struct PlacedBlock {
+  int numDevices = 1;
+  /// The device of each stage.
+  std::vector<int> placement;
+  /// How long the passes of every stage are in the block's own time.
+  Stage durations = unitDurations();
+  BuildingBlock block;
+};
+
+/// The schedule that repeats `placed`, with W's placed where they have no
+/// offset, idle time filled as in named schedules, and the given name. Only the
+/// order matters; durations of the problem play no part.
+///
+/// Returns nullopt and sets `error` (one line) where the block is for other
+/// stages or devices, or is no block: passes that overlap or start before their
+/// input is there. Requires `!problem.check()`.
+std::optional<Schedule> buildFromBlock(std::string_view name,
+                                       const PlacedBlock &placed,
+                                       const Problem &problem,
+                                       std::string *error);
+
 } // namespace weir::schedule
 
 #endif // WEIR_SCHEDULE_NAMEDSCHEDULES_H
