@@ -183,6 +183,8 @@ private:
           if (!find(pass(kind, stage, m)))
             reportMissing(pass(kind, stage, m));
         };
+        if (findings.size() >= kMostCsvFindings)
+          return;
         require(PassKind::Forward);
         if (!hasBackward || find(pass(PassKind::Backward, stage, m)))
           continue;
@@ -194,8 +196,6 @@ private:
         }
         require(PassKind::BackwardInput);
         require(PassKind::BackwardWeight);
-        if (findings.size() >= kMostCsvFindings)
-          return;
       }
   }
 
@@ -437,7 +437,7 @@ private:
     for (int i = 0; i < numRows; ++i)
       row = next(row).row;
     const CsvAction &start = program.rows[row][done[row]];
-    std::string message = "never runs, a deadlock: ";
+    std::string message = "is in a deadlock: ";
     do {
       const CsvAction &head = program.rows[row][done[row]];
       Place awaited = next(row);

@@ -52,6 +52,17 @@ TEST(Csv, skipsWhatIsNoPass) {
                 {{PassKind::Forward, 1, 0}, {PassKind::Backward, 1, 0}}}));
 }
 
+TEST(Csv, readsOverlappedAndQuotedCells) {
+  std::istringstream is("\"0F0\", \"0F1\" ,(0F2; 0B0)OVERLAP_F_B,\"\",0B1,0B2\n"
+                        "\"\"\n");
+  std::string error;
+  std::optional<Schedule> schedule = readCsv(is, &error);
+  ASSERT_TRUE(schedule) << error;
+  std::ostringstream os;
+  writeCsv(os, *schedule);
+  EXPECT_EQ(os.str(), "0F0,0F1,0F2,0B0,0B1,0B2\n,\n");
+}
+
 TEST(Csv, saysWhereItCannotRead) {
   auto errorOf = [](const std::string &text) {
     std::istringstream is(text);
@@ -59,9 +70,28 @@ TEST(Csv, saysWhereItCannotRead) {
     EXPECT_FALSE(readCsv(is, &error));
     return error;
   };
-  for (std::string_view cell :
-       {"F0", "0F", "0X1", "0F1x", "-1F0", "0F-1", "0F99999999999", "0", "0FF1",
-        "0SEND_F", "(0F1;1B2)OVERLAP_F_B"})
+  for (std::string_view cell : {"F0",
+                                "0F",
+                                "0X1",
+                                "0F1x",
+                                "-1F0",
+                                "0F-1",
+                                "0F99999999999",
+                                "0",
+                                "0FF1",
+                                "0SEND_F",
+                                "(0F1;1B2)",
+                                "(0F1;1B2)F",
+                                "()OVERLAP_F_B",
+                                "(0F1;1SEND_F2)OVERLAP_F_B",
+                                "(0F1;)OVERLAP_F_B",
+                                "(0F1",
+                                "0REDUCE",
+                                "+0F1",
+                                "0F+1",
+                                "0 F1",
+                                "\"0F1",
+                                "\"0F1\"x"})
     EXPECT_EQ(errorOf("0F0\n0F1," + std::string(cell) + "\n"),
               "row 2, column 2: '" + std::string(cell) +
                   "' is no pass such as 0F3, 0I3, 0W3 or 0B3");
