@@ -54,6 +54,11 @@ public:
     for (const std::vector<int> &here : stagesHere)
       if (here.size() > kMaxStagesOfDevice)
         return result;
+    for (const Device &device : devices)
+      if (device.limit < 0) {
+        result.status = ExactResult::Status::Infeasible;
+        return result;
+      }
     int64_t allowed = nodesLeft;
     for (;;) {
       target = result.bound * (1 + kRounding);
@@ -253,11 +258,22 @@ private:
     return time + properties.latency;
   }
 
+  /// When the last pass of the complete order ends; the next target where that
+  /// is too late.
+  double end() {
+    double end = 0;
+    for (const Device &device : devices)
+      end = std::max(end, device.free);
+    if (end > target)
+      nextTarget = std::min(nextTarget, end);
+    return end;
+  }
+
   /// Completes the partial order within the target. False where that cannot be
   /// done, or no more nodes may be tried.
   bool extend() {
     if (passesLeft == 0)
-      return true;
+      return end() <= target;
     if (--nodesLeft <= 0)
       return false;
     std::vector<Choice> choices = allChoices();

@@ -26,6 +26,8 @@ public:
 
   /// An order that never holds more than `limit` bytes; nullopt if none does.
   std::optional<std::vector<Pass>> order(int64_t limit) {
+    if (limit < 0)
+      return std::nullopt;
     this->limit = limit;
     // R's early only where they have to be.
     State state;

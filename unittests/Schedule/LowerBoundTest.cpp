@@ -123,7 +123,8 @@ TEST(LowerBound, followsOneMicrobatchAtATime) {
 // The bound of any placement is one of each placement of equal stages.
 TEST(LowerBound, ofAnyPlacementIsBelowThatOfEach) {
   Random random(11);
-  for (int i = 0; i < 400; ++i) {
+  const int cases = numCases(400);
+  for (int i = 0; i < cases; ++i) {
     int p = randomInt(random, 1, 6), k = randomInt(random, 1, 4);
     std::vector<int> placement(p * k);
     for (int s = 0; s < p * k; ++s)
@@ -159,7 +160,8 @@ TEST(LowerBound, ofAnyPlacementIsBelowThatOfEach) {
 
 TEST(LowerBoundProperty, noScheduleBeatsItWithinItsMemory) {
   Random random(7);
-  for (int i = 0; i < 3000; ++i) {
+  const int cases = numCases(2000);
+  for (int i = 0; i < cases; ++i) {
     int p = randomInt(random, 1, 4), n = randomInt(random, 1, 6);
     std::vector<int> placement(n);
     for (int &device : placement)

@@ -3,11 +3,18 @@
 
 #include "RandomProblems.h"
 
+#include <cstdlib>
+
 namespace weir::schedule::test {
 
 int randomInt(Random &random, int low, int high) {
   return low +
          static_cast<int>(random() % static_cast<unsigned>(high - low + 1));
+}
+
+int numCases(int usual) {
+  const char *value = std::getenv("WEIR_PROPERTY_CASES");
+  return value ? std::atoi(value) : usual;
 }
 
 Problem randomProblem(Random &random, int numDevices, int numMicrobatches,

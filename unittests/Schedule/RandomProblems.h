@@ -15,6 +15,10 @@ using Random = std::mt19937;
 /// Inclusive on both sides; the same on every platform.
 int randomInt(Random &random, int low, int high);
 
+/// How many random cases a test tries: the value of WEIR_PROPERTY_CASES where
+/// the environment has it, to look longer than every build should, or `usual`.
+int numCases(int usual);
+
 /// Random durations (some zero), bytes, missing passes, fixed bytes and
 /// asymmetric links for the given placement.
 Problem randomProblem(Random &random, int numDevices, int numMicrobatches,
