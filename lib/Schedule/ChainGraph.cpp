@@ -74,6 +74,8 @@ ChainGraph makeChainGraph(const Problem &problem,
     int source = graph.chains[from].device, target = graph.chains[to].device;
     if (source == target)
       return;
+    // While a pass runs, its device holds what it will send.
+    graph.chains[from].workspace += bytes;
     const Link &link = problem.link(source, target);
     Chain::Arc &arc = graph.chains[from].arcs.back();
     arc.occupancy = static_cast<double>(bytes) / link.bandwidth;

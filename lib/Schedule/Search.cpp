@@ -5,10 +5,11 @@
 #include "VariantSearch.h"
 #include "weir/Schedule/NamedSchedules.h"
 #include "weir/Schedule/Simulation.h"
+#include "weir/Schedule/SmallestLimit.h"
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <thread>
@@ -17,8 +18,9 @@ namespace weir::schedule {
 
 namespace {
 
+constexpr double kTolerance = 1e-9;
 /// Passes that a thread times in a second of effort.
-constexpr double kPassesPerSecond = 6e6;
+constexpr double kPassesPerSecond = 1e7;
 /// Above this many passes, a variant is searched with fewer microbatches first.
 constexpr size_t kManyPasses = 40000;
 
@@ -30,7 +32,10 @@ public:
                                          begin)
         .count();
   }
-  bool isOver() const { return limit > 0 && seconds() >= limit; }
+  /// Whether this part of the time limit is over.
+  bool isOver(double part) const {
+    return limit > 0 && seconds() >= part * limit;
+  }
 
 private:
   std::chrono::steady_clock::time_point begin =
@@ -38,83 +43,103 @@ private:
   double limit;
 };
 
+bool fitsLimits(const Problem &problem, const Simulation &simulation) {
+  for (int d = 0; d < problem.numDevices; ++d)
+    if (std::optional<int64_t> limit = problem.limit(d);
+        limit && simulation.peakBytes[d] > *limit)
+      return false;
+  return true;
+}
+
 /// One variant with one choice of fused and split backward passes, as one
 /// thread searches it: with fewer microbatches first if there are many passes.
 class Candidate {
 public:
   Candidate(const Problem &problem, int variant, std::vector<bool> isFused,
-            Objective objective, uint64_t seed)
+            const SearchOptions &options, uint64_t seed)
       : variant(variant), problem(problem), isFused(std::move(isFused)),
-        objective(objective), seed(seed) {
+        objective(options.objective), seed(seed) {
     size_t passes = 3 * problem.stages.size() * problem.numMicrobatches;
     int fewer = std::max(3 * problem.numDevices, 24);
     isReduced = passes > kManyPasses && 3 * fewer < 2 * problem.numMicrobatches;
-    reducedProblem = problem;
-    if (isReduced)
+    if (isReduced) {
+      reducedProblem = problem;
       reducedProblem.numMicrobatches = fewer;
+    }
+    bound = lowerBound(trialProblem(), objective).seconds;
   }
+
+  const int variant;
 
   bool hasReduced() const { return isReduced; }
   /// The search with fewer microbatches, or the whole one where there is none.
-  VariantSearch &reduced() {
+  VariantSearch &trial() {
     if (!small)
-      small = std::make_unique<VariantSearch>(reducedProblem, isFused,
-                                              objective, seed);
+      small = make(trialProblem());
     return *small;
   }
   VariantSearch &whole() {
     if (!isReduced)
-      return reduced();
+      return trial();
     if (!large)
-      large =
-          std::make_unique<VariantSearch>(problem, isFused, objective, seed);
+      large = make(problem);
     return *large;
   }
+  /// What no order of the trial problem can beat.
+  double lowestValue() const { return bound; }
+  int64_t ordersTried() const {
+    return (small ? small->ordersTried() : 0) +
+           (large ? large->ordersTried() : 0);
+  }
 
-  void seedWithNamed() { offerNamed(reduced(), reducedProblem); }
+  void tryNamed() { offerNamed(trial(), trialProblem()); }
 
-  /// Makes orders of all microbatches from the best one of fewer, by repeating
-  /// its middle.
+  /// Makes orders of all microbatches from what was found for fewer: by the
+  /// same block shapes, and by repeating the middle of the best order.
   void extend() {
-    if (!isReduced || !reduced().hasBest())
+    if (!isReduced)
       return;
     offerNamed(whole(), problem);
-    whole().offerShapesOf(reduced());
-    const Timing &timing = reduced().bestTiming();
-    const ChainGraph &from = reduced().chains(), &to = whole().chains();
+    whole().offerShapesOf(trial());
+    if (!trial().hasBest())
+      return;
+    const Timing &timing = trial().bestTiming();
+    const ChainGraph &from = trial().chains(), &to = whole().chains();
     int added = to.numMicrobatches - from.numMicrobatches;
     std::vector<double> keys(to.numPasses());
-    int half = from.numMicrobatches / 2;
     for (int period : {1, 2, problem.numDevices / 2, problem.numDevices}) {
       if (period < 1 || period > from.numMicrobatches / 3)
         continue;
-      int first = half - (period + 1) / 2;
+      int first = from.numMicrobatches / 2 - (period + 1) / 2;
       // The mean over all chains evens out what an irregular order adds.
       double interval = 0;
       for (int c = 0; c < from.size(); ++c)
         interval += timing.start[from.at(c, first + period)] -
                     timing.start[from.at(c, first)];
       interval /= from.size();
+      auto start = [&](int c, int m) {
+        if (m < first)
+          return timing.start[from.at(c, m)];
+        if (m >= first + added)
+          return timing.start[from.at(c, m - added)] +
+                 interval * added / period;
+        return timing.start[from.at(c, first + (m - first) % period)] +
+               interval * ((m - first) / period);
+      };
       for (int c = 0; c < from.size(); ++c)
-        for (int m = 0; m < to.numMicrobatches; ++m) {
-          double start;
-          if (m < first)
-            start = timing.start[from.at(c, m)];
-          else if (m >= first + added)
-            start =
-                timing.start[from.at(c, m - added)] + interval * added / period;
-          else
-            start = timing.start[from.at(c, first + (m - first) % period)] +
-                    interval * ((m - first) / period);
-          keys[to.at(c, m)] = start;
-        }
+        for (int m = 0; m < to.numMicrobatches; ++m)
+          keys[to.at(c, m)] = start(c, m);
       whole().offerKeys(keys);
     }
   }
 
-  const int variant;
-
 private:
+  const Problem &trialProblem() const {
+    return isReduced ? reducedProblem : problem;
+  }
+  std::unique_ptr<VariantSearch> make(const Problem &of) const {
+    return std::make_unique<VariantSearch>(of, isFused, objective, seed);
+  }
   static void offerNamed(VariantSearch &search, const Problem &problem) {
     for (const NamedSchedule &named : listNamed())
       if (std::optional<Schedule> schedule =
@@ -130,203 +155,310 @@ private:
   Objective objective;
   uint64_t seed;
   bool isReduced = false;
+  double bound = 0; // of the trial problem
   std::unique_ptr<VariantSearch> small, large;
 };
 
-} // namespace
+/// The best schedules so far, checked by `simulate`.
+class Best {
+public:
+  Best(std::span<const Problem> variants, Objective objective)
+      : variants(variants), objective(objective), values(variants.size()) {}
 
-/// One microbatch after the other, every W right after its B or fused with it,
-/// whichever needs less memory.
-static Schedule oneByOne(const Problem &problem) {
-  Schedule schedule;
-  schedule.order.resize(problem.numDevices);
-  for (int m = 0; m < problem.numMicrobatches; ++m) {
-    for (int s = 0; s < problem.numStages(); ++s)
-      schedule.order[problem.placement[s]].push_back({PassKind::Forward, s, m});
-    for (int s = problem.numStages() - 1; s >= 0; --s) {
-      const Stage &stage = problem.stages[s];
-      std::vector<Pass> &order = schedule.order[problem.placement[s]];
-      if (!stage.hasBackward())
-        continue;
-      if (stage.recompute)
-        order.push_back({PassKind::Recompute, s, m});
-      int64_t split = 0, held = 0;
-      for (PassKind kind : {PassKind::BackwardInput, PassKind::BackwardWeight})
-        if (kind == PassKind::BackwardInput ? stage.hasBackwardInput
-                                            : stage.hasBackwardWeight) {
-          held += stage.taken(kind);
-          split = std::max(split, held + stage.workspace(kind));
-          held -= stage.released(kind);
-        }
-      int64_t fused =
-          stage.taken(PassKind::Backward) + stage.workspace(PassKind::Backward);
-      if (fused < split) {
-        order.push_back({PassKind::Backward, s, m});
-        continue;
-      }
-      if (stage.hasBackwardInput)
-        order.push_back({PassKind::BackwardInput, s, m});
-      if (stage.hasBackwardWeight)
-        order.push_back({PassKind::BackwardWeight, s, m});
-    }
+  bool isFound() const { return best >= 0; }
+  int variant() const { return best; }
+  double value() const { return bestValue; } // seconds
+  const std::vector<std::optional<double>> &valuesOfVariants() const {
+    return values;
   }
-  return schedule;
-}
 
-static double valueOf(const Simulation &simulation, Objective objective) {
-  return objective == Objective::Span ? simulation.span : simulation.makespan;
-}
-
-static bool fits(const Problem &problem, const Simulation &simulation) {
-  for (int d = 0; d < problem.numDevices; ++d)
-    if (std::optional<int64_t> limit = problem.limit(d);
-        limit && simulation.peakBytes[d] > *limit)
-      return false;
-  return true;
-}
-
-/// Runs `work(thread)` on all threads.
-template <typename Work> static void onThreads(int count, Work &&work) {
-  std::vector<std::thread> threads;
-  for (int i = 1; i < count; ++i)
-    threads.emplace_back([&work, i] { work(i); });
-  work(0);
-  for (std::thread &thread : threads)
-    thread.join();
-}
-
-std::optional<SearchResult> search(std::span<const Problem> variants,
-                                   const SearchOptions &options,
-                                   std::string *error) {
-  Clock clock(options.timeLimit);
-  SearchResult result;
-  result.values.resize(variants.size());
-  bool found = false;
-  auto take = [&](int variant, const Schedule &schedule) {
+  /// Whether the schedule fits.
+  bool offer(int variant, const Schedule &schedule) {
     const Problem &problem = variants[variant];
     std::optional<Simulation> simulation = simulate(problem, schedule);
-    if (!simulation || !fits(problem, *simulation))
-      return;
-    double value = valueOf(*simulation, options.objective);
-    std::optional<double> &best = result.values[variant];
-    best = std::min(best.value_or(value), value);
-    if (found && result.value <= value)
-      return;
-    if (!found)
-      result.firstSeconds = clock.seconds();
-    found = true;
-    result.variant = variant;
-    result.schedule = schedule;
-    result.value = value;
-  };
-
-  int numThreads = options.threads > 0
-                       ? options.threads
-                       : std::max(1u, std::thread::hardware_concurrency());
-  std::vector<std::vector<std::unique_ptr<Candidate>>> candidates(numThreads);
-  for (int v = 0; v < static_cast<int>(variants.size()); ++v) {
-    take(v, oneByOne(variants[v]));
-    if (!result.values[v])
-      continue;
-    for (int t = 0; t < numThreads; ++t)
-      candidates[t].push_back(std::make_unique<Candidate>(
-          variants[v], v, std::vector<bool>(variants[v].stages.size(), false),
-          options.objective, options.seed * 1000003 + v * 101 + t));
+    if (!simulation || !fitsLimits(problem, *simulation))
+      return false;
+    double here =
+        objective == Objective::Span ? simulation->span : simulation->makespan;
+    values[variant] = std::min(values[variant].value_or(here), here);
+    bool isBetter = !isFound() || here < bestValue * (1 - kTolerance);
+    if (!isBetter && (variant != best || here > bestValue * (1 + kTolerance)))
+      return true;
+    if (isBetter)
+      equals.clear();
+    best = variant;
+    bestValue = here;
+    equals.push_back(schedule);
+    return true;
   }
-  if (!found) {
-    if (error)
-      *error = "no schedule fits into the memory limit";
-    return std::nullopt;
-  }
-  int count = static_cast<int>(candidates[0].size());
 
-  // Every thread seeds its share and passes it on.
-  onThreads(numThreads, [&](int t) {
-    for (int i = t; i < count; i += numThreads) {
-      if (clock.isOver() && i >= numThreads)
-        return;
-      candidates[t][i]->seedWithNamed();
+  /// Of the best schedules the one that suffers least when durations vary.
+  Schedule mostRobust() const {
+    static constexpr double kPercent = 5;
+    // Large problems even out the variations by themselves.
+    size_t passes =
+        3 * variants[best].stages.size() * variants[best].numMicrobatches;
+    int draws = static_cast<int>(std::clamp<size_t>(2000000 / passes, 2, 20));
+    if (equals.size() == 1)
+      return equals.front();
+    double least = 0;
+    const Schedule *chosen = nullptr;
+    for (const Schedule &schedule : equals) {
+      JitterResult varied =
+          *jitter(variants[best], schedule, kPercent, draws, 1);
+      double mean =
+          objective == Objective::Span ? varied.meanSpan : varied.mean;
+      if (!chosen || mean < least) {
+        least = mean;
+        chosen = &schedule;
+      }
     }
-  });
-  auto exchange = [&] {
-    for (int i = 0; i < count; ++i) {
-      int best = -1;
-      for (int t = 0; t < numThreads; ++t)
-        if (VariantSearch &here = candidates[t][i]->reduced();
+    return *chosen;
+  }
+
+private:
+  std::span<const Problem> variants;
+  Objective objective;
+  std::vector<std::optional<double>> values;
+  int best = -1;
+  double bestValue = 0;
+  std::vector<Schedule> equals;
+};
+
+/// All candidates on all threads.
+class Search {
+public:
+  Search(std::span<const Problem> variants, const SearchOptions &options)
+      : variants(variants), options(options), clock(options.timeLimit),
+        best(variants, options.objective),
+        passes(options.effort * kPassesPerSecond) {
+    int cores = static_cast<int>(std::thread::hardware_concurrency());
+    candidates.resize(options.threads > 0 ? options.threads
+                                          : std::max(cores, 1));
+  }
+
+  /// Whether a schedule was found.
+  bool run(const std::vector<int> &feasible) {
+    // Something to fall back on.
+    std::optional<std::pair<int, Schedule>> fallback;
+    for (int v : feasible) {
+      addCandidates(v);
+      if (fallback)
+        continue;
+      Best first(variants, options.objective);
+      if (std::optional<Schedule> schedule = oneMicrobatchAtATime(variants[v]))
+        if (first.offer(v, *schedule)) {
+          fallback = {v, std::move(*schedule)};
+          firstSeconds = clock.seconds();
+        }
+    }
+    ranking.resize(candidates[0].size());
+    std::iota(ranking.begin(), ranking.end(), 0);
+    tryNamed();
+
+    int count = static_cast<int>(ranking.size());
+    searchRound(count, 0.25);
+    searchRound((count + 2) / 3, 0.2);
+    for (int i = 0; i < 4; ++i)
+      searchRound(2, 0.1);
+    extend(3);
+    if (!best.isFound() && fallback)
+      best.offer(fallback->first, fallback->second);
+    return best.isFound();
+  }
+
+  SearchResult result() {
+    SearchResult result;
+    result.variant = best.variant();
+    result.schedule = best.mostRobust();
+    result.schedule.name = "auto";
+    result.value = best.value();
+    result.bound = lowerBound(variants[result.variant], options.objective);
+    result.values = best.valuesOfVariants();
+    for (const auto &row : candidates)
+      for (const std::unique_ptr<Candidate> &candidate : row)
+        result.steps += candidate->ordersTried();
+    result.firstSeconds = firstSeconds;
+    result.seconds = clock.seconds();
+    return result;
+  }
+
+private:
+  void addCandidates(int variant) {
+    const std::vector<Stage> &stages = variants[variant].stages;
+    auto add = [&](const std::vector<bool> &isFused) {
+      for (size_t t = 0; t < candidates.size(); ++t)
+        candidates[t].push_back(std::make_unique<Candidate>(
+            variants[variant], variant, isFused, options,
+            options.seed * 1000003 + candidates[t].size() * 101 + t));
+    };
+    std::vector<bool> isFused(stages.size(), false);
+    add(isFused);
+    // Where a fused pass is shorter than its parts, it may be worth the wait.
+    for (size_t s = 0; s < stages.size(); ++s)
+      isFused[s] = stages[s].duration(PassKind::Backward) <
+                   stages[s].duration(PassKind::BackwardInput) +
+                       stages[s].duration(PassKind::BackwardWeight);
+    if (std::find(isFused.begin(), isFused.end(), true) != isFused.end())
+      add(isFused);
+  }
+
+  /// Every thread tries the named schedules for its share of the candidates.
+  void tryNamed() {
+    size_t step = candidates.size();
+    onThreads([&](size_t t) {
+      for (size_t i = t; i < ranking.size(); i += step)
+        if (i < step || !clock.isOver(0.2))
+          candidates[t][i]->tryNamed();
+    });
+    exchange();
+  }
+
+  /// Passes the best order of every candidate on to the other threads.
+  void exchange() {
+    for (size_t i = 0; i < ranking.size(); ++i) {
+      VariantSearch *leader = nullptr;
+      for (const auto &row : candidates)
+        if (VariantSearch &here = row[i]->trial();
             here.hasBest() &&
-            (best < 0 ||
-             here.bestValue() < candidates[best][i]->reduced().bestValue()))
-          best = t;
-      for (int t = 0; t < numThreads && best >= 0; ++t)
-        if (t != best)
-          candidates[t][i]->reduced().offer(
-              candidates[best][i]->reduced().bestTiming().order);
+            (!leader || here.bestValue() < leader->bestValue()))
+          leader = &here;
+      for (const auto &row : candidates)
+        if (leader && &row[i]->trial() != leader)
+          row[i]->trial().offer(leader->bestTiming().order);
+      if (!leader || candidates[0][i]->hasReduced())
+        continue;
+      for (const auto &row : candidates)
+        for (const ChainOrder &order : row[i]->trial().bestOrders())
+          best.offer(row[i]->variant, toSchedule(leader->chains(), order));
     }
-  };
-  exchange();
+    rank();
+  }
 
-  std::vector<int> ranking(count);
-  std::iota(ranking.begin(), ranking.end(), 0);
-  auto rank = [&] {
+  void rank() {
     auto value = [&](int i) {
-      VariantSearch &search = candidates[0][i]->reduced();
+      VariantSearch &search = candidates[0][i]->trial();
       return search.hasBest() ? search.bestValue()
                               : std::numeric_limits<double>::infinity();
     };
     std::sort(ranking.begin(), ranking.end(), [&](int a, int b) {
       return std::pair(value(a), a) < std::pair(value(b), b);
     });
-  };
-  double passes = options.effort * kPassesPerSecond;
-  auto round = [&](int numBest, double share) {
-    int64_t each = static_cast<int64_t>(share * passes / numBest);
-    onThreads(numThreads, [&](int t) {
-      for (int i = 0; i < numBest; ++i) {
-        VariantSearch &search = candidates[t][ranking[i]]->reduced();
+  }
+
+  /// Whether more search cannot make the candidate the best one.
+  bool isDone(int i) {
+    Candidate &candidate = *candidates[0][i];
+    double lowest = candidate.lowestValue() * (1 + kTolerance);
+    if (candidate.trial().hasBest() && candidate.trial().bestValue() <= lowest)
+      return true;
+    return !candidate.hasReduced() && best.isFound() && best.value() <= lowest;
+  }
+
+  /// The `count` best candidates that are not done share the effort.
+  void searchRound(int count, double share) {
+    std::vector<int> chosen;
+    for (int i : ranking)
+      if (static_cast<int>(chosen.size()) < count && !isDone(i))
+        chosen.push_back(i);
+    if (chosen.empty())
+      return;
+    int64_t each = static_cast<int64_t>(share * passes / chosen.size());
+    onThreads([&](size_t t) {
+      for (int i : chosen) {
+        VariantSearch &search = candidates[t][i]->trial();
         int64_t end = search.passesTimed() + each;
-        while (search.passesTimed() < end && !clock.isOver())
+        while (search.passesTimed() < end && !clock.isOver(0.7))
           search.step();
       }
     });
     exchange();
-    rank();
-  };
-  round(count, 0.3);
-  if (count > 3)
-    round((count + 2) / 3, 0.2);
-  int few = std::min(count, 2);
-  round(few, 0.2);
-  round(few, 0.2);
+  }
 
-  for (int i = 0; i < std::min(count, 3); ++i) {
-    Candidate &candidate = *candidates[0][ranking[i]];
-    if (candidate.hasReduced()) {
+  /// Goes over to all microbatches with the best `count` candidates.
+  void extend(int count) {
+    int extended = 0;
+    for (int i : ranking) {
+      Candidate &candidate = *candidates[0][i];
+      if (extended == count)
+        return;
+      if (!candidate.hasReduced() || !candidate.trial().hasBest())
+        continue;
+      if (extended > 0 && clock.isOver(0.8))
+        return;
+      ++extended;
       candidate.extend();
-      int64_t end =
-          candidate.whole().passesTimed() + static_cast<int64_t>(0.05 * passes);
-      while (candidate.whole().hasBest() &&
-             candidate.whole().passesTimed() < end && !clock.isOver())
-        candidate.whole().step();
+      VariantSearch &search = candidate.whole();
+      int64_t end = search.passesTimed() + static_cast<int64_t>(0.05 * passes);
+      while (search.hasBest() && search.passesTimed() < end &&
+             !clock.isOver(0.9))
+        search.step();
+      for (const ChainOrder &order : search.bestOrders())
+        best.offer(candidate.variant, toSchedule(search.chains(), order));
     }
   }
-  for (int i = 0; i < count; ++i) {
-    VariantSearch &search = candidates[0][i]->hasReduced() && i >= 3
-                                ? candidates[0][i]->reduced()
-                                : candidates[0][i]->whole();
-    if (candidates[0][i]->hasReduced() && !search.hasBest())
-      continue;
-    if (search.hasBest() &&
-        search.chains().numMicrobatches == variants[0].numMicrobatches)
-      take(candidates[0][i]->variant,
-           toSchedule(search.chains(), search.bestTiming().order));
+
+  template <typename Work> void onThreads(Work &&work) {
+    std::vector<std::thread> threads;
+    for (size_t t = 1; t < candidates.size(); ++t)
+      threads.emplace_back([&work, t] { work(t); });
+    work(0);
+    for (std::thread &thread : threads)
+      thread.join();
   }
-  for (const auto &row : candidates)
-    for (const auto &candidate : row)
-      result.steps += candidate->reduced().ordersTried();
-  result.schedule.name = "auto";
-  result.bound = lowerBound(variants[result.variant], options.objective);
-  result.seconds = clock.seconds();
-  return result;
+
+  std::span<const Problem> variants;
+  const SearchOptions &options;
+  Clock clock;
+  Best best;
+  double passes;
+  double firstSeconds = -1;
+  /// Per thread the same candidates, with other random numbers.
+  std::vector<std::vector<std::unique_ptr<Candidate>>> candidates;
+  std::vector<int> ranking; // best candidate first
+};
+
+} // namespace
+
+std::optional<SearchResult> search(std::span<const Problem> variants,
+                                   const SearchOptions &options,
+                                   std::string *error) {
+  std::vector<int> feasible;
+  // The device that lacks least in the variant that comes closest.
+  int64_t leastMissing = std::numeric_limits<int64_t>::max();
+  std::string message = "no schedule was found that fits with its transfer "
+                        "buffers into the memory limit";
+  for (int v = 0; v < static_cast<int>(variants.size()); ++v) {
+    std::vector<int64_t> smallest = smallestLimits(variants[v]);
+    int64_t missing = 0;
+    int device = -1;
+    for (int d = 0; d < variants[v].numDevices; ++d)
+      if (std::optional<int64_t> limit = variants[v].limit(d);
+          limit && smallest[d] - *limit > missing) {
+        missing = smallest[d] - *limit;
+        device = d;
+      }
+    if (device < 0) {
+      feasible.push_back(v);
+      continue;
+    }
+    if (missing >= leastMissing)
+      continue;
+    leastMissing = missing;
+    message = "device " + std::to_string(device) + " needs at least " +
+              std::to_string(smallest[device]) + " bytes, the limit is " +
+              std::to_string(*variants[v].limit(device));
+  }
+  if (!feasible.empty()) {
+    Search search(variants, options);
+    if (search.run(feasible))
+      return search.result();
+    message = "no schedule was found that fits with its transfer buffers into "
+              "the memory limit";
+  }
+  if (error)
+    *error = message;
+  return std::nullopt;
 }
 
 } // namespace weir::schedule

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "VariantSearch.h"
+#include "weir/Schedule/Simulation.h"
+#include "weir/Schedule/SmallestLimit.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,15 +16,46 @@ static constexpr double kTolerance = 1e-9;
 VariantSearch::VariantSearch(const Problem &problem,
                              const std::vector<bool> &isFused,
                              Objective objective, uint64_t seed)
-    : graph(makeChainGraph(problem, isFused)), backwards(reversed(graph)),
-      objective(objective), random(seed), shapes(problem, graph),
-      scheduler(graph), backwardScheduler(backwards), timer(graph),
-      keys(graph.numPasses()), reverseKeys(graph.numPasses()) {}
+    : problem(problem), graph(makeChainGraph(problem, isFused)),
+      backwards(reversed(graph)), objective(objective), random(seed),
+      shapes(problem, graph), scheduler(graph), backwardScheduler(backwards),
+      timer(graph), keys(graph.numPasses()), reverseKeys(graph.numPasses()) {
+  if (problem.memoryLimits.empty())
+    return;
+  for (const Stage &stage : problem.stages)
+    hasBuffers |= stage.forwardTransferBytes || stage.backwardTransferBytes;
+  leastLimits = smallestLimits(problem);
+  for (int d = 0; d < problem.numDevices; ++d)
+    leastLimits[d] -= problem.fixed(d);
+  leastExcess.assign(problem.numDevices, 0);
+}
 
-void VariantSearch::lowerLimit(int device, int64_t bytes) {
-  graph.limits[device] -= bytes;
-  backwards.limits[device] -= bytes;
+bool VariantSearch::fitsWithBuffers(const ChainOrder &order) {
+  static constexpr int kMostRejected = 8;
+  std::optional<Simulation> simulation =
+      simulate(problem, toSchedule(graph, order));
+  if (!simulation)
+    return false;
+  bool fits = true;
+  for (int d = 0; d < graph.numDevices; ++d) {
+    std::optional<int64_t> limit = problem.limit(d);
+    if (!limit || simulation->peakBytes[d] <= *limit)
+      continue;
+    int64_t excess = simulation->peakBytes[d] - *limit;
+    int64_t &least = leastExcess[d];
+    least = least == 0 ? excess : std::min(least, excess);
+    fits = false;
+  }
+  if (fits || ++rejected < kMostRejected)
+    return fits;
+  for (int d = 0; d < graph.numDevices; ++d) {
+    int64_t lowered = graph.limits[d] - leastExcess[d];
+    graph.limits[d] = backwards.limits[d] = std::max(lowered, leastLimits[d]);
+  }
+  std::fill(leastExcess.begin(), leastExcess.end(), 0);
+  rejected = 0;
   isAnnealing = false;
+  return false;
 }
 
 double VariantSearch::value(const Timing &timing) const {
@@ -40,6 +73,8 @@ bool VariantSearch::consider(Timing &timing) {
   double here = value(timing);
   bool better = !found || here < bestValue() * (1 - kTolerance);
   if (!better && here > bestValue() * (1 + kTolerance))
+    return false;
+  if (better && hasBuffers && !fitsWithBuffers(timing.order))
     return false;
   if (better) {
     equals.assign(1, timing.order);

@@ -11,8 +11,8 @@
 
 namespace weir::schedule {
 
-/// Tries orders of one problem, one after the other, and keeps the best. Four
-/// ways to come to an order:
+/// Tries orders of one problem, which has to outlive it, one after the other,
+/// and keeps the best. Four ways to come to an order:
 ///   - the keys of a random block shape, or of the best one with a few numbers
 ///     changed, list-scheduled;
 ///   - the best order, list-scheduled from its end to its beginning, and from
@@ -50,10 +50,6 @@ public:
   /// Tries one order, or a few small changes of one.
   void step();
 
-  /// A limit that the search keeps, below that of the problem; for what the
-  /// graph does not count, such as transfer buffers.
-  void lowerLimit(int device, int64_t bytes);
-
   int64_t ordersTried() const { return tried; }
   /// Passes of all of them: what the search costs.
   int64_t passesTimed() const { return timed; }
@@ -64,6 +60,10 @@ private:
   /// better.
   double cost(const Timing &timing) const;
   bool consider(Timing &timing);
+  /// Whether an order fits with its transfer buffers, of which the graph only
+  /// counts those of running passes. If too many do not, the graph's limits are
+  /// lowered.
+  bool fitsWithBuffers(const ChainOrder &order);
   bool schedule(const ListRules &rules);
   void tryShape(const BlockShape &shape);
   void tryReversal();
@@ -72,12 +72,18 @@ private:
   void findCriticalMoves();
   bool moveForward(int device, size_t from, size_t to);
 
+  const Problem &problem;
   ChainGraph graph, backwards;
   Objective objective;
   Random random;
   BlockShapes shapes;
   ListScheduler scheduler, backwardScheduler;
   OrderTimer timer;
+
+  bool hasBuffers = false;
+  int rejected = 0;
+  std::vector<int64_t> leastExcess; // since limits were lowered last
+  std::vector<int64_t> leastLimits;
 
   bool found = false;
   Timing best;
