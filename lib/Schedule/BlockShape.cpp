@@ -110,13 +110,19 @@ ListRules BlockShapes::randomRules(Random &random) const {
 
 BlockShape BlockShapes::random(Random &random) const {
   BlockShape shape;
+  // Little memory leaves little time to wait.
+  static constexpr double kHowOften[] = {0.05, 0.15, 0.4, 1};
+  double often = kHowOften[randomInt(random, 0, 3)];
+  auto wait = [&](double scale) {
+    return randomReal(random, 0, 1) < often ? randomWait(random, scale) : 0;
+  };
   for (int c = 0; c < chunks; ++c) {
-    shape.forwardHop.push_back(randomWait(random, 4 * pass));
-    shape.backwardHop.push_back(randomWait(random, 4 * pass));
-    shape.forwardTurn.push_back(randomWait(random, 6 * pass));
-    shape.backwardTurn.push_back(randomWait(random, 6 * pass));
+    shape.forwardHop.push_back(wait(4 * pass));
+    shape.backwardHop.push_back(wait(4 * pass));
+    shape.forwardTurn.push_back(wait(6 * pass));
+    shape.backwardTurn.push_back(wait(6 * pass));
   }
-  shape.summit = randomWait(random, 6 * pass);
+  shape.summit = wait(6 * pass);
   shape.interval =
       randomInt(random, 0, 1)
           ? leastInterval
@@ -125,11 +131,11 @@ BlockShape BlockShapes::random(Random &random) const {
     shape.groupSize = randomInt(random, 1, 2 * numDevices);
     shape.spacing = workPerMicrobatch / chunks * randomReal(random, 0.3, 1);
     // The group has to be through a chunk before the next one begins.
-    double wait = std::max(0.0, shape.groupSize * workPerMicrobatch / chunks -
-                                    numDevices * pass);
+    double through = std::max(
+        0.0, shape.groupSize * workPerMicrobatch / chunks - numDevices * pass);
     for (int c = 0; c < chunks; ++c)
       if (randomInt(random, 0, 3)) {
-        shape.forwardTurn[c] = shape.backwardTurn[c] = wait;
+        shape.forwardTurn[c] = shape.backwardTurn[c] = through;
         shape.forwardHop[c] = shape.backwardHop[c] = 0;
       }
   }
