@@ -375,6 +375,15 @@ private:
     compact.attributeEnd();
   }
 
+  /// An array on one line.
+  template <typename Int>
+  void list(StringRef key, const std::vector<Int> &values) {
+    json.attributeBegin(key);
+    json.rawValue(
+        [&](raw_ostream &os) { os << json::Value(json::Array(values)); });
+    json.attributeEnd();
+  }
+
   void writePlacement(const Problem &problem) {
     if (problem.placement.empty())
       return;
@@ -384,7 +393,7 @@ private:
         json.attribute("placement", StringRef(placementName(name)));
         return;
       }
-    json.attribute("placement", json::Array(problem.placement));
+    list("placement", problem.placement);
   }
 
   void writeStage(const Stage &stage, size_t repeat) {
@@ -433,7 +442,7 @@ private:
     if (all_equal(bytes))
       json.attribute(key, bytes.front());
     else
-      json.attribute(key, json::Array(bytes));
+      list(key, bytes);
   }
 
   json::OStream json;

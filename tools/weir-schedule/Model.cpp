@@ -370,14 +370,20 @@ llvm::Expected<std::vector<Problem>> Model::variants() const {
 std::string Model::inUnits(const std::string &message) const {
   if (!theUnits.abstract)
     return message;
-  static const std::regex kBytes("([0-9]+) bytes");
+  static const std::regex kBytes("(limit is )?([0-9]+)( bytes)?");
   std::string result;
   auto at = message.cbegin();
   for (std::sregex_iterator it(message.begin(), message.end(), kBytes), end;
        it != end; ++it) {
-    result.append(at, (*it)[0].first);
-    result += exactMemory(std::strtoll((*it)[1].str().c_str(), nullptr, 10));
-    at = (*it)[0].second;
+    const std::smatch &match = *it;
+    if (!match[1].matched && !match[3].matched)
+      continue;
+    result.append(at, match[0].first);
+    double bytes = std::strtod(match[2].str().c_str(), nullptr);
+    result += match[1].str() + number(bytes / theUnits.memory);
+    if (match[3].matched)
+      result += " units of memory";
+    at = match[0].second;
   }
   return result.append(at, message.cend());
 }

@@ -584,6 +584,15 @@ static void writePareto(std::ostream &os, const Model &model,
   os << text << '\n';
 }
 
+/// The distance of the limits that are tried, in bytes: a power of two of the
+/// unit of memory.
+static int64_t paretoStep(const Units &units, int64_t peak) {
+  double unit = units.abstract ? units.memory : 1;
+  double least = std::max<double>(1, static_cast<double>(peak) / kParetoSteps);
+  double step = unit * std::exp2(std::ceil(std::log2(least / unit)));
+  return std::max<int64_t>(1, std::llround(step));
+}
+
 /// From the shortest schedule of all down to the smallest memory in which any
 /// schedule fits.
 static llvm::Error findPareto(std::ostream &os, Model model) {
@@ -610,7 +619,7 @@ static llvm::Error findPareto(std::ostream &os, Model model) {
       points.pop_back();
     points.push_back({limit, std::move(*result)});
     if (step == 0)
-      step = std::max<int64_t>(peak / kParetoSteps, 1);
+      step = paretoStep(model.units(), peak);
     if (peak == 0)
       break;
     // The largest step below what was needed.
