@@ -453,17 +453,34 @@ class Reordering {
 public:
   Reordering(const Problem &problem, const Schedule &schedule,
              const std::vector<int64_t> &limits, bool mayOvertake)
-      : problem(problem), schedule(schedule), limits(limits),
-        mayOvertake(mayOvertake), devices(problem.numDevices),
-        inputs(arraySize(), kUnknown), gradients(arraySize(), kUnknown) {
+      : problem(problem), limits(limits), mayOvertake(mayOvertake),
+        devices(problem.numDevices), inputs(arraySize(), kUnknown),
+        gradients(arraySize(), kUnknown) {
     std::fill_n(inputs.begin(), problem.numMicrobatches, 0);
+    for (const Stage &stage : problem.stages) {
+      Costs &costs = costsOf.emplace_back();
+      for (int k = 0; k < kNumPassKinds; ++k) {
+        PassKind kind = static_cast<PassKind>(k);
+        costs.duration[k] = stage.duration(kind);
+        costs.taken[k] = stage.taken(kind);
+        costs.released[k] = stage.released(kind);
+      }
+      costs.isSplit = stage.hasBackwardInput && stage.hasBackwardWeight;
+    }
     result.name = schedule.name;
     result.order.resize(problem.numDevices);
-    for (int d = 0; d < problem.numDevices; ++d)
-      devices[d].done.resize(schedule.order[d].size());
-    rowsOf.resize(problem.numDevices);
+    for (int d = 0; d < problem.numDevices; ++d) {
+      const std::vector<Pass> &order = schedule.order[d];
+      result.order[d].reserve(order.size());
+      for (const Pass &pass : order)
+        if (!isMovable(pass))
+          devices[d].order.push_back(pass);
+      devices[d].done.resize(devices[d].order.size());
+    }
     for (int s = 0; s < problem.numStages(); ++s)
-      rowsOf[problem.placement[s]] += problem.stages[s].hasBackward() ? 2 : 1;
+      devices[problem.placement[s]].numRows +=
+          problem.stages[s].hasBackward() ? 2 : 1;
+    overtakenAt.resize(2 * costsOf.size());
   }
 
   Schedule run() {
@@ -481,13 +498,39 @@ public:
 private:
   static constexpr double kUnknown = std::numeric_limits<double>::infinity();
 
+  struct Costs {
+    std::array<double, kNumPassKinds> duration;
+    std::array<int64_t, kNumPassKinds> taken, released;
+    bool isSplit; // into B and W
+  };
+
   struct Device {
-    size_t next = 0; // in the given order
+    // The given order without W's that may be moved.
+    std::vector<Pass> order;
+    std::vector<bool> done; // which passes have been run ahead of their turn
+    size_t next = 0;
     double freeAt = 0;
     int64_t held = 0;
-    std::vector<bool> done; // which passes have been run ahead of their turn
-    std::deque<Pass> ready; // W's whose B has run
+    std::deque<Pass> ready;   // W's whose B has run
+    int64_t heldForReady = 0; // what they will give back
+    // Rows of passes that keep their order: the F's and B's of each stage.
+    size_t numRows = 0;
   };
+
+  static size_t index(PassKind kind) { return static_cast<size_t>(kind); }
+  int64_t taken(const Pass &pass) const {
+    return costsOf[pass.stage].taken[index(pass.kind)];
+  }
+  int64_t released(const Pass &pass) const {
+    return costsOf[pass.stage].released[index(pass.kind)];
+  }
+  /// What a W will give back that follows `pass`.
+  int64_t releasedByWeight(const Pass &pass) const {
+    const Costs &costs = costsOf[pass.stage];
+    return pass.kind == PassKind::BackwardInput && costs.isSplit
+               ? costs.released[index(PassKind::BackwardWeight)]
+               : 0;
+  }
 
   size_t arraySize() const {
     return static_cast<size_t>(problem.numStages()) * problem.numMicrobatches;
@@ -511,16 +554,14 @@ private:
 
   void step(int d, double time) {
     Device &device = devices[d];
-    const std::vector<Pass> &order = schedule.order[d];
-    while (device.next < order.size() &&
-           (isMovable(order[device.next]) || device.done[device.next]))
+    while (device.next < device.order.size() && device.done[device.next])
       ++device.next;
-    if (device.next == order.size()) {
+    if (device.next == device.order.size()) {
       if (!device.ready.empty())
         start(d, takeReady(device), time);
       return;
     }
-    const Pass &pass = order[device.next];
+    const Pass pass = device.order[device.next];
     double readyAt = readyTime(pass);
     if (readyAt <= time && (mayStart(d, pass) || device.ready.empty())) {
       ++device.next;
@@ -529,7 +570,7 @@ private:
     if (readyAt > time && mayOvertake) {
       if (std::optional<size_t> ahead = findAhead(d, time)) {
         device.done[*ahead] = true;
-        return start(d, order[*ahead], time);
+        return start(d, device.order[*ahead], time);
       }
     }
     if (!device.ready.empty())
@@ -548,58 +589,47 @@ private:
         std::any_of(device.ready.begin(), device.ready.end(),
                     [&](const Pass &w) { return w.stage == pass.stage; }))
       return false;
-    return device.held + problem.stages[pass.stage].taken(pass.kind) <=
-           limits[d];
+    return device.held + taken(pass) <= limits[d];
   }
 
   /// A later pass that may run now, though the one whose turn it is may not. It
   /// must leave enough memory for all that it overtakes, or they might wait
   /// for each other.
-  std::optional<size_t> findAhead(int d, double time) const {
+  std::optional<size_t> findAhead(int d, double time) {
     const Device &device = devices[d];
-    const std::vector<Pass> &order = schedule.order[d];
     // What remains when every W runs as early as it can.
-    int64_t held = device.held, peak = 0;
-    for (const Pass &w : device.ready)
-      held -= problem.stages[w.stage].released(w.kind);
-    std::vector<std::pair<bool, int>> overtaken;
-    for (size_t i = device.next; i < order.size(); ++i) {
-      const Pass &pass = order[i];
-      if (device.done[i] || isMovable(pass))
+    int64_t held = device.held - device.heldForReady, peak = 0;
+    ++numFinds;
+    size_t numOvertaken = 0;
+    for (size_t i = device.next; i < device.order.size(); ++i) {
+      const Pass &pass = device.order[i];
+      if (device.done[i])
         continue;
       if (pass.kind == PassKind::Update)
         return std::nullopt;
-      const Stage &stage = problem.stages[pass.stage];
-      int64_t taken = stage.taken(pass.kind);
-      bool isSplit =
-          pass.kind == PassKind::BackwardInput && stage.hasBackwardWeight;
-      std::pair key(pass.kind == PassKind::Forward, pass.stage);
-      bool isNext =
-          std::find(overtaken.begin(), overtaken.end(), key) == overtaken.end();
-      if (isNext && readyTime(pass) <= time && mayStart(d, pass)) {
-        int64_t kept = taken - stage.released(pass.kind);
-        if (isSplit)
-          kept -= stage.released(PassKind::BackwardWeight);
-        if (i != device.next && peak + std::max<int64_t>(kept, 0) <= limits[d])
+      int64_t kept = taken(pass) - released(pass) - releasedByWeight(pass);
+      uint64_t &overtaken =
+          overtakenAt[2 * pass.stage + (pass.kind == PassKind::Forward)];
+      if (overtaken != numFinds) {
+        if (i != device.next && readyTime(pass) <= time && mayStart(d, pass) &&
+            peak + std::max<int64_t>(kept, 0) <= limits[d])
           return i;
+        overtaken = numFinds;
+        if (++numOvertaken == device.numRows)
+          return std::nullopt;
       }
-      if (isNext)
-        overtaken.push_back(key);
-      if (overtaken.size() == rowsOf[d])
-        return std::nullopt;
-      peak = std::max(peak, held + taken);
+      peak = std::max(peak, held + taken(pass));
       if (peak > limits[d])
         return std::nullopt;
-      held += taken - stage.released(pass.kind);
-      if (isSplit)
-        held -= stage.released(PassKind::BackwardWeight);
+      held += kept;
     }
     return std::nullopt;
   }
 
-  static Pass takeReady(Device &device) {
+  Pass takeReady(Device &device) {
     Pass pass = device.ready.front();
     device.ready.pop_front();
+    device.heldForReady -= released(pass);
     return pass;
   }
 
@@ -607,8 +637,8 @@ private:
     Device &device = devices[d];
     const Stage &stage = problem.stages[pass.stage];
     result.order[d].push_back(pass);
-    device.held += stage.taken(pass.kind) - stage.released(pass.kind);
-    device.freeAt = time + stage.duration(pass.kind);
+    device.held += taken(pass) - released(pass);
+    device.freeAt = time + costsOf[pass.stage].duration[index(pass.kind)];
     events.push({device.freeAt, d});
     auto [kind, s, m] = pass;
     if (kind == PassKind::Forward && s + 1 < problem.numStages())
@@ -620,8 +650,10 @@ private:
     if (sendsGradient && s > 0)
       arrive(gradients, s - 1, m, device.freeAt, d,
              stage.backwardTransferBytes);
-    if (kind == PassKind::BackwardInput && stage.hasBackwardWeight)
+    if (kind == PassKind::BackwardInput && stage.hasBackwardWeight) {
       device.ready.push_back({PassKind::BackwardWeight, s, m});
+      device.heldForReady += releasedByWeight(pass);
+    }
   }
 
   void arrive(std::vector<double> &times, int stage, int microbatch,
@@ -634,15 +666,16 @@ private:
   }
 
   const Problem &problem;
-  const Schedule &schedule;
   const std::vector<int64_t> &limits;
   bool mayOvertake;
+  std::vector<Costs> costsOf; // of each stage
   std::vector<Device> devices;
   // When the input of each F and the gradient for each backward pass arrive.
   std::vector<double> inputs, gradients;
-  /// How many rows of passes each device has that keep their order: the F's and
-  /// the B's of each stage.
-  std::vector<size_t> rowsOf;
+  // For the B's and F's of each stage, the call of `findAhead` that last
+  // overtook one.
+  std::vector<uint64_t> overtakenAt;
+  uint64_t numFinds = 0;
   using Event = std::pair<double, int>;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events;
   Schedule result;

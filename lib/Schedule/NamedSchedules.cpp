@@ -387,25 +387,68 @@ static bool areInSlots(const std::vector<std::vector<TimedPass>> &passes) {
   return true;
 }
 
+namespace {
+
+/// The shortest of several schedules, and of those that are equally long the
+/// one that transfers delay least.
+class Shortest {
+public:
+  explicit Shortest(const Problem &problem) : problem(problem) {}
+
+  void consider(Schedule schedule) {
+    Times times = timesOf(problem, schedule);
+    if (!best.order.empty() && times > bestTimes)
+      return;
+    if (!best.order.empty() && times == bestTimes) {
+      constexpr double kTransfer = 0.25; // of a forward pass
+      Problem delayed = problem;
+      delayed.defaultLink.latency = kTransfer * problem.stages[0].forward;
+      Times delayedTimes = timesOf(delayed, schedule);
+      if (!bestDelayedTimes)
+        bestDelayedTimes = timesOf(delayed, best);
+      if (delayedTimes >= *bestDelayedTimes)
+        return;
+      bestDelayedTimes = delayedTimes;
+    } else {
+      bestDelayedTimes.reset();
+    }
+    best = std::move(schedule);
+    bestTimes = times;
+  }
+
+  Schedule take() { return std::move(best); }
+
+private:
+  using Times = std::pair<double, double>; // makespan, span
+  static Times timesOf(const Problem &problem, const Schedule &schedule) {
+    Simulation simulation = *simulate(problem, schedule);
+    return {simulation.makespan, simulation.span};
+  }
+
+  const Problem &problem;
+  Schedule best;
+  Times bestTimes;
+  std::optional<Times> bestDelayedTimes;
+};
+
+} // namespace
+
 /// Fills the idle time of a schedule (`unit` has the times that its order is
 /// made for) within the limits: passes move forward at their distances in the
-/// block, and W's go where time is left after that. In small steps, list
-/// scheduling from the start may do better.
+/// block, and W's go where time is left after that. List scheduling from the
+/// start may do better.
 static Schedule compact(const Problem &unit, const Schedule &schedule,
                         const BuildingBlock *block,
                         const std::vector<int64_t> &limits) {
-  auto times = [&](const Schedule &candidate) {
-    Simulation simulation = *simulate(unit, candidate);
-    return std::pair(simulation.makespan, simulation.span);
-  };
-  Schedule listed = reorder(unit, schedule, limits);
   std::vector<std::vector<TimedPass>> passes =
       block ? repeatTimed(*block, unit) : simulate(unit, schedule)->passes;
-  bool inSlots = areInSlots(passes);
   Schedule pulled =
-      reorder(unit, inSlots ? pullForward(unit, passes, limits) : schedule,
-              limits, /*mayOvertake=*/false);
-  return times(listed) < times(pulled) ? listed : pulled;
+      areInSlots(passes) ? pullForward(unit, passes, limits) : schedule;
+  Shortest shortest(unit);
+  shortest.consider(reorder(unit, pulled, limits, /*mayOvertake=*/false));
+  shortest.consider(reorder(unit, schedule, limits));
+  shortest.consider(reorder(unit, pulled, limits));
+  return shortest.take();
 }
 
 std::optional<Schedule> buildNamed(std::string_view name,
