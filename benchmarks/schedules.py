@@ -54,8 +54,9 @@ def number(value, digits=2):
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def percent(value):
-    return f"{100 * value:.1f}%"
+def percent(value, sign=""):
+    text = f"{100 * value:{sign}.1f}%"
+    return "0.0%" if text.lstrip("+-") == "0.0%" else text
 
 
 class Tool:
@@ -202,7 +203,7 @@ def search_tables(tool, seconds, ratios):
                 row
                 + [
                     number(value, 3),
-                    f"{100 * (value / published - 1):+.1f}%",
+                    percent(value / published - 1, sign="+"),
                     str(result["stages"] // problem[0]),
                     percent(result["bubble_ratio"]),
                     number(bound),
@@ -263,8 +264,8 @@ def main():
         *named_tables(tool),
         "## The search, beside what others have published",
         "",
-        f"Each search had {number(arguments.seconds)} s. Where the published values",
-        "come from is in `benchmarks/schedules.py`.",
+        f"Each search was given {number(arguments.seconds)} s and two processors. Where",
+        "the published values come from is in `benchmarks/schedules.py`.",
         "",
         *search_tables(tool, arguments.seconds, ratios),
     ]
