@@ -188,29 +188,33 @@ public:
       equals.clear();
     best = variant;
     bestValue = here;
-    equals.push_back(schedule);
+    equals.push_back({here, schedule});
     return true;
   }
 
+  struct Entry {
+    double value; // seconds
+    Schedule schedule;
+  };
   /// Of the best schedules the one that suffers least when durations vary.
-  Schedule mostRobust() const {
+  const Entry &mostRobust() const {
     static constexpr double kPercent = 5;
     // Large problems even out the variations by themselves.
     size_t passes =
         3 * variants[best].stages.size() * variants[best].numMicrobatches;
     int draws = static_cast<int>(std::clamp<size_t>(2000000 / passes, 2, 20));
-    if (equals.size() == 1)
-      return equals.front();
-    double least = 0;
-    const Schedule *chosen = nullptr;
-    for (const Schedule &schedule : equals) {
+    const Entry *chosen = &equals.front();
+    double least = std::numeric_limits<double>::infinity();
+    for (const Entry &entry : equals) {
+      if (equals.size() == 1)
+        break;
       JitterResult varied =
-          *jitter(variants[best], schedule, kPercent, draws, 1);
+          *jitter(variants[best], entry.schedule, kPercent, draws, 1);
       double mean =
           objective == Objective::Span ? varied.meanSpan : varied.mean;
-      if (!chosen || mean < least) {
+      if (mean < least) {
         least = mean;
-        chosen = &schedule;
+        chosen = &entry;
       }
     }
     return *chosen;
@@ -222,7 +226,7 @@ private:
   std::vector<std::optional<double>> values;
   int best = -1;
   double bestValue = 0;
-  std::vector<Schedule> equals;
+  std::vector<Entry> equals;
 };
 
 /// All candidates on all threads.
@@ -270,9 +274,10 @@ public:
   SearchResult result() {
     SearchResult result;
     result.variant = best.variant();
-    result.schedule = best.mostRobust();
+    const Best::Entry &chosen = best.mostRobust();
+    result.schedule = chosen.schedule;
     result.schedule.name = "auto";
-    result.value = best.value();
+    result.value = chosen.value;
     result.bound = lowerBound(variants[result.variant], options.objective);
     result.values = best.valuesOfVariants();
     for (const auto &row : candidates)
@@ -420,44 +425,70 @@ private:
 
 } // namespace
 
+/// The device whose limit is the furthest below what it needs; -1 if none is.
+static int mostLacking(const Problem &problem,
+                       const std::vector<int64_t> &needed) {
+  int device = -1;
+  int64_t most = 0;
+  for (int d = 0; d < problem.numDevices; ++d)
+    if (std::optional<int64_t> limit = problem.limit(d);
+        limit && needed[d] - *limit > most) {
+      most = needed[d] - *limit;
+      device = d;
+    }
+  return device;
+}
+
+/// What one microbatch at a time needs with its transfer buffers, which may be
+/// more than the least possible.
+static std::vector<int64_t> enoughBytes(Problem problem) {
+  problem.memoryLimits.clear();
+  return simulate(problem, *oneMicrobatchAtATime(problem))->peakBytes;
+}
+
+/// One line about the variant that comes closest to its limits.
+static std::string whyNoneFits(std::span<const Problem> variants,
+                               std::vector<int64_t> (*needs)(const Problem &),
+                               const char *verb) {
+  int64_t least = std::numeric_limits<int64_t>::max();
+  std::string message;
+  for (const Problem &problem : variants) {
+    std::vector<int64_t> needed = needs(problem);
+    int d = mostLacking(problem, needed);
+    if (d < 0 || needed[d] - *problem.limit(d) >= least)
+      continue;
+    least = needed[d] - *problem.limit(d);
+    message = "device " + std::to_string(d) + verb + std::to_string(needed[d]) +
+              " bytes, the limit is " + std::to_string(*problem.limit(d));
+  }
+  return message;
+}
+
 std::optional<SearchResult> search(std::span<const Problem> variants,
                                    const SearchOptions &options,
                                    std::string *error) {
   std::vector<int> feasible;
-  // The device that lacks least in the variant that comes closest.
-  int64_t leastMissing = std::numeric_limits<int64_t>::max();
-  std::string message = "no schedule was found that fits with its transfer "
-                        "buffers into the memory limit";
-  for (int v = 0; v < static_cast<int>(variants.size()); ++v) {
-    std::vector<int64_t> smallest = smallestLimits(variants[v]);
-    int64_t missing = 0;
-    int device = -1;
-    for (int d = 0; d < variants[v].numDevices; ++d)
-      if (std::optional<int64_t> limit = variants[v].limit(d);
-          limit && smallest[d] - *limit > missing) {
-        missing = smallest[d] - *limit;
-        device = d;
-      }
-    if (device < 0) {
+  for (int v = 0; v < static_cast<int>(variants.size()); ++v)
+    if (mostLacking(variants[v], smallestLimits(variants[v])) < 0)
       feasible.push_back(v);
-      continue;
-    }
-    if (missing >= leastMissing)
-      continue;
-    leastMissing = missing;
-    message = "device " + std::to_string(device) + " needs at least " +
-              std::to_string(smallest[device]) + " bytes, the limit is " +
-              std::to_string(*variants[v].limit(device));
+  Search search(variants, options);
+  if (!feasible.empty() && search.run(feasible))
+    return search.result();
+  if (!error)
+    return std::nullopt;
+  if (feasible.empty()) {
+    *error = whyNoneFits(variants, smallestLimits, " needs at least ");
+    return std::nullopt;
   }
-  if (!feasible.empty()) {
-    Search search(variants, options);
-    if (search.run(feasible))
-      return search.result();
-    message = "no schedule was found that fits with its transfer buffers into "
-              "the memory limit";
-  }
-  if (error)
-    *error = message;
+  std::vector<Problem> tried;
+  for (int v : feasible)
+    tried.push_back(variants[v]);
+  *error =
+      "no schedule was found that fits with its transfer buffers; one "
+      "microbatch at a time would: " +
+      whyNoneFits(
+          tried, [](const Problem &problem) { return enoughBytes(problem); },
+          " then needs ");
   return std::nullopt;
 }
 

@@ -15,9 +15,9 @@ namespace weir::schedule {
 
 struct SearchOptions {
   Objective objective = Objective::Makespan;
-  /// How long to look, in seconds of a machine of the year 2020 with two cores.
-  /// It is turned into a number of trials, so that the result depends on the
-  /// seed and the number of threads, and not on the speed of the machine.
+  /// How much to look: ten million passes of trial schedules per unit and
+  /// thread, which takes up to a second. The result depends on this, the seed
+  /// and the number of threads, and not on the speed of the machine.
   double effort = 5;
   /// Seconds by the clock after which the best schedule found is returned, come
   /// what may; the first valid one is always waited for. Not positive: none.
@@ -45,11 +45,16 @@ struct SearchResult {
 
 /// Looks for the best schedule of one model that may be cut and placed in
 /// several ways. Every problem of `variants` is one of them, with its memory
-/// limits; all have the same devices and microbatches.
+/// limits; all have the same devices and microbatches. Updates and the exchange
+/// of gradients count as zero. Of schedules that are equally good, the one is
+/// taken whose objective grows least when all durations vary by 5%.
 ///
-/// Returns nullopt and sets `error` to one line if no variant fits into its
-/// limits; the line names the smallest limit that does. That is exact: where
-/// any schedule fits, one is found. Requires `!variant.check()` of each.
+/// Returns nullopt and sets `error` to one line if nothing fits into the limits
+/// of any variant. The line names the device that lacks memory in the variant
+/// that comes closest, and how much it needs at least. That is exact without
+/// transfer buffers: where any order fits, one is found. With them a limit that
+/// leaves too little for the buffers of one microbatch at a time may be refused
+/// although an order would fit. Requires `!variant.check()` of each.
 std::optional<SearchResult> search(std::span<const Problem> variants,
                                    const SearchOptions &options,
                                    std::string *error = nullptr);
