@@ -39,6 +39,7 @@ public:
   void limitMemoryBytes(int64_t limit) { bytesLimit = limit; }
   bool hasMemoryLimit() const;
 
+  bool isFromFile() const { return file.has_value(); }
   /// Whether the model says where each of its stages is.
   bool isPlaced() const { return file && !file->placement.empty(); }
 

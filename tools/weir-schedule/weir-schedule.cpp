@@ -31,6 +31,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <set>
 #include <sstream>
 
 using namespace weir::schedule;
@@ -82,9 +83,14 @@ cl::opt<double> jitterPercent(
     cl::value_desc("percent"), cl::cat(category));
 cl::opt<double> timeBudget(
     "time-budget",
-    cl::desc("Seconds that auto searches (for each limit of --pareto); the "
-             "default takes about 5, and 1 with --pareto"),
+    cl::desc("Seconds that auto searches (for each limit of --pareto); where "
+             "the machine keeps up, the result is that of as much --effort"),
     cl::value_desc("seconds"), cl::cat(category));
+cl::opt<double> effort(
+    "effort",
+    cl::desc("How much auto searches, whatever the time: one takes up to a "
+             "second on two cores (default: 5, and 1 with --pareto)"),
+    cl::value_desc("number"), cl::cat(category));
 cl::opt<uint64_t> seed("seed",
                        cl::desc("Seed of the search and of --jitter: the same "
                                 "seed gives the same result"),
@@ -190,6 +196,8 @@ static llvm::Expected<Result> searchBest(const Model &model) {
     options.effort = 1;
   if (timeBudget.getNumOccurrences())
     options.effort = options.timeLimit = timeBudget;
+  if (effort.getNumOccurrences())
+    options.effort = effort;
   std::string error;
   std::optional<SearchResult> found = search(*variants, options, &error);
   if (!found)
@@ -287,6 +295,24 @@ static llvm::Error failWithFindings(const std::string &path,
   return fail(lines);
 }
 
+/// Files have no R. It runs right before the first backward pass of its stage
+/// and microbatch.
+static void insertRecompute(const Problem &problem, Schedule &schedule) {
+  for (std::vector<Pass> &order : schedule.order) {
+    std::vector<Pass> complete;
+    std::set<std::pair<int, int>> done;
+    for (const Pass &pass : order) {
+      if (pass.kind != PassKind::Forward && pass.kind != PassKind::Update &&
+          pass.stage < problem.numStages() &&
+          problem.stages[pass.stage].recompute &&
+          done.insert({pass.stage, pass.microbatch}).second)
+        complete.push_back({PassKind::Recompute, pass.stage, pass.microbatch});
+      complete.push_back(pass);
+    }
+    order = std::move(complete);
+  }
+}
+
 /// A problem that fits the passes of a file: stages are where their passes are.
 static llvm::Expected<Result> readOrder(const Model &model,
                                         const std::string &path) {
@@ -295,7 +321,9 @@ static llvm::Expected<Result> readOrder(const Model &model,
     return fail("cannot open '" + path + "'");
   std::vector<CsvFinding> findings;
   CsvProgram program = readCsvProgram(is, findings);
-  if (findings.empty())
+  // Where a problem says which passes there are, the simulation knows better;
+  // but it knows nothing of sends and receives.
+  if (findings.empty() && (!model.isFromFile() || program.hasTransfers()))
     findings = checkCsvProgram(program);
   if (!findings.empty())
     return failWithFindings(path, findings);
@@ -328,6 +356,7 @@ static llvm::Expected<Result> readOrder(const Model &model,
       numDevices, numMicrobatches, std::move(placement), hasBackward);
   if (!problem)
     return fail(path + ": " + llvm::toString(problem.takeError()));
+  insertRecompute(*problem, schedule);
   llvm::Expected<Result> result =
       evaluate(std::move(*problem), std::move(schedule));
   if (!result)
@@ -475,7 +504,8 @@ static llvm::Error compareAll(std::ostream &os, const Model &model) {
   std::vector<std::string> names;
   for (const NamedSchedule &named : listNamed())
     names.emplace_back(named.name);
-  if (model.hasMemoryLimit() || timeBudget.getNumOccurrences())
+  if (model.hasMemoryLimit() || timeBudget.getNumOccurrences() ||
+      effort.getNumOccurrences())
     names.push_back("auto");
   std::vector<Result> results;
   std::vector<std::string> refused;
@@ -632,6 +662,9 @@ static llvm::Error findPareto(std::ostream &os, Model model) {
 static llvm::Error checkOptions() {
   if (timeBudget.getNumOccurrences())
     if (llvm::Error error = checkRange(timeBudget, timeBudget, 1e-3, 1e6))
+      return error;
+  if (effort.getNumOccurrences())
+    if (llvm::Error error = checkRange(effort, effort, 1e-3, 1e6))
       return error;
   if (jitterPercent.getNumOccurrences()) {
     if (llvm::Error error = checkRange(jitterPercent, jitterPercent, 0, 100))
