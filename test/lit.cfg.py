@@ -63,6 +63,9 @@ def python_has(*modules):
 if python_has("jax", "numpy", "safetensors"):
     config.available_features.add("jax")
 
+if python_has("jsonschema"):
+    config.available_features.add("jsonschema")
+
 # Features with a machine behind them.
 if shutil.which("nvidia-smi"):
     config.available_features.add("cuda")
