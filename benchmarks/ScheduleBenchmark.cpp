@@ -96,8 +96,7 @@ void simulateNamed(benchmark::State &state, const NamedSchedule &named) {
 
 /// The search over one and two stages per device in every placement, with half
 /// of the memory of 1f1b, given no more time than it needs for a valid
-/// schedule. "first" is when that was there, in seconds; the rest is winding
-/// up.
+/// schedule. The label says when that was there; the rest is winding up.
 void searchBriefly(benchmark::State &state) {
   int devices = static_cast<int>(state.range(0));
   int microbatches = static_cast<int>(state.range(1));
