@@ -376,10 +376,11 @@ private:
                                     : headF[at(s - 1, m)] +
                                           relaxation.stage(s - 1).forward +
                                           relaxation.secondsToNext(s - 1));
-        int room = relaxation.roomOfGradients(s);
-        if (m >= room && m - room >= progress[s].g)
-          head = std::max(head, headG[at(s, m - room)] + stage.gradient);
-        room = relaxation.roomOfWeights(s);
+        for (const Relaxation::Wait &wait : relaxation.waitsOfF(s))
+          if (m - wait.gap >= progress[wait.stage].g)
+            head = std::max(head, headG[at(wait.stage, m - wait.gap)] +
+                                      wait.seconds[m - wait.gap]);
+        int room = relaxation.roomOfWeights(s);
         if (m >= room && m - room >= progress[s].w)
           head = std::max(head, headW[at(s, m - room)] + stage.weight);
         headF[at(s, m)] = head;

@@ -6,11 +6,7 @@
 #ifndef WEIR_LIB_SCHEDULE_MEMORYBOUND_H
 #define WEIR_LIB_SCHEDULE_MEMORYBOUND_H
 
-#include "MostWork.h"
 #include "Relaxation.h"
-
-#include <algorithm>
-#include <numeric>
 
 namespace weir::schedule {
 
@@ -22,23 +18,8 @@ public:
               const std::vector<int> &stagesHere)
       : problem(problem), relaxation(relaxation), here(stagesHere),
         microbatches(problem.numMicrobatches),
-        free(*problem.limit(device) - problem.fixed(device)) {
-    int64_t kept = 0;
-    for (int s : here) {
-      const RelaxedStage &stage = relaxation.stage(s);
-      for (int64_t bytes : {stage.afterForward, stage.afterRecompute}) {
-        unitBefore = std::gcd(unitBefore, bytes);
-        unitAfter = std::gcd(unitAfter, bytes);
-      }
-      unitAfter = std::gcd(unitAfter, stage.afterGradient);
-      workOfMicrobatch += stage.work();
-      keptUpTo.push_back(kept += stage.afterForward);
-    }
-    first = static_cast<int>(
-        std::find_if(here.begin(), here.end(),
-                     [&](int s) { return relaxation.hasBackward(s); }) -
-        here.begin());
-  }
+        memory(problem, relaxation.allStages(), device, stagesHere),
+        first(memory.firstTrained()) {}
 
   double windows() const {
     double result = 0;
@@ -57,7 +38,6 @@ public:
     int count = size();
     if (first == count)
       return;
-    double work = microbatches * workOfMicrobatch;
     double lastTail = std::numeric_limits<double>::infinity();
     for (int j = first; j < count; ++j)
       lastTail =
@@ -76,25 +56,22 @@ public:
       for (int i = microbatches - 1; i >= 0; --i) {
         idle[i] = idle[i + 1];
         if (isSample(t, stageStep) && (microbatches - 1 - i) % step == 0)
-          idle[i] = std::max(idle[i], idleAfterForward(t, i));
+          idle[i] = std::max(idle[i], relaxation.tailOfF(here[t], i) -
+                                          memory.afterForward(t, i));
       }
-      visit(0, -1, work + idle[0]);
+      visit(0, -1, memory.work() + idle[0]);
     }
     for (int s = first; s < count; ++s) {
       if (!isSample(s, stageStep))
         continue;
-      int64_t room = roomAtGradient(s);
       for (int i = 0; i < microbatches; i += step) {
         double after = lastTail;
         for (int t = first; t < count; ++t) {
-          int64_t kept = keptUpTo[std::min(s, t)];
-          if (kept <= 0)
-            continue;
-          int64_t j = i + std::max<int64_t>(room, 0) / kept;
-          if (j < microbatches)
-            after = std::max(after, idleAfter[t - first][j]);
+          int64_t gap = memory.gap(s, t);
+          if (gap > 0 && i + gap < microbatches)
+            after = std::max(after, idleAfter[t - first][i + gap]);
         }
-        visit(s, i, work - workBeforeGradient(s, i, room) + after);
+        visit(s, i, memory.work() - memory.beforeGradient(s, i) + after);
       }
     }
   }
@@ -121,7 +98,7 @@ public:
           std::min(lastTail, relaxation.tailOfW(here[j], microbatches - 1));
     }
     area *= microbatches;
-    double bytes = static_cast<double>(free);
+    double bytes = static_cast<double>(memory.freeBytes());
     if (bytes <= 0 || area <= 0)
       return 0;
     double seconds = area / bytes;
@@ -157,87 +134,10 @@ private:
     }
   };
 
-  int size() const { return static_cast<int>(here.size()); }
+  int size() const { return memory.size(); }
   bool isSample(int j, int step) const {
     return (j - first) % step == 0 || j + 1 == size();
   }
-  /// `mostWork` where all bytes are multiples of `unit`.
-  template <typename BestOffer>
-  double mostWorkWithin(int64_t bytes, int64_t unit, int count,
-                        BestOffer bestOffer) const {
-    bytes = std::max<int64_t>(bytes, 0);
-    unit = std::max<int64_t>(unit, 1);
-    return mostWork(static_cast<double>(bytes - bytes % unit), count,
-                    workOfMicrobatch / static_cast<double>(unit), bestOffer);
-  }
-
-  /// Bytes that may be held when a backward pass of `here[s]` starts.
-  int64_t roomAtGradient(int s) const {
-    const Stage &stage = problem.stages[here[s]];
-    auto needed = [&](PassKind kind) {
-      return stage.taken(kind) + stage.workspace(kind);
-    };
-    int64_t split = stage.hasBackwardInput ? needed(PassKind::BackwardInput)
-                                           : needed(PassKind::BackwardWeight);
-    return free - std::min(split, needed(PassKind::Backward));
-  }
-
-  /// The most work that may have been done when G(s, i) starts.
-  double workBeforeGradient(int s, int i, int64_t room) const {
-    auto bestOffer = [&](double price) {
-      Offer best, sum;
-      for (int j = 0; j < size(); ++j) {
-        const RelaxedStage &stage = relaxation.stage(here[j]);
-        if (j > s)
-          sum = sum + Offer{stage.work(), 0};
-        else
-          sum = sum + better(price, {stage.forward, double(stage.afterForward)},
-                             {stage.forward + stage.recompute,
-                              double(stage.afterRecompute)});
-        best = better(price, best, sum);
-      }
-      return best;
-    };
-    return i * workOfMicrobatch +
-           mostWorkWithin(room, unitBefore, microbatches - i, bestOffer);
-  }
-
-  /// The least time from the end of F(t, i) to the end, less the work that may
-  /// be left by then.
-  double idleAfterForward(int t, int i) const {
-    int64_t room = free - problem.stages[here[t]].workspace(PassKind::Forward);
-    auto bestOffer = [&](double price) {
-      // Microbatches have had their G's from some stage on upwards.
-      Offer ended, best;
-      for (int j = 0; j < size(); ++j)
-        ended = ended + pendingWeight(price, j);
-      best = ended;
-      Offer open;
-      for (int j = 0; j < size(); ++j) {
-        const RelaxedStage &stage = relaxation.stage(here[j]);
-        double backward = stage.gradient + stage.weight;
-        if (j > t)
-          open = open + Offer{stage.work(), 0};
-        else
-          open = open + better(price,
-                               {stage.recompute + backward,
-                                double(stage.afterForward)},
-                               {backward, double(stage.afterRecompute)});
-        Offer pending = pendingWeight(price, j);
-        ended = {ended.seconds - pending.seconds, ended.bytes - pending.bytes};
-        best = better(price, best, open + ended);
-      }
-      return best;
-    };
-    return relaxation.tailOfF(here[t], i) -
-           (microbatches - 1 - i) * workOfMicrobatch -
-           mostWorkWithin(room, unitAfter, i + 1, bestOffer);
-  }
-  Offer pendingWeight(double price, int j) const {
-    const RelaxedStage &stage = relaxation.stage(here[j]);
-    return better(price, {stage.weight, double(stage.afterGradient)}, {});
-  }
-
   /// Byte-seconds that a microbatch takes on a stage at least.
   double smallestArea(int s) const {
     const Stage &stage = problem.stages[s];
@@ -261,12 +161,8 @@ private:
   const Relaxation &relaxation;
   const std::vector<int> &here; // stages of the device, ascending
   int microbatches;
-  int64_t free; // bytes for activations
-  int first;    // index of the lowest stage that has backward passes
-  // Divide all bytes that are held between passes, before and after G's.
-  int64_t unitBefore = 0, unitAfter = 0;
-  double workOfMicrobatch = 0;
-  std::vector<int64_t> keptUpTo; // by the stages up to each one, after F
+  MemoryWindows memory;
+  int first; // index of the lowest stage that has backward passes
 };
 
 } // namespace weir::schedule

@@ -9,6 +9,7 @@
 namespace weir::schedule {
 
 constexpr double kNever = -std::numeric_limits<double>::infinity();
+constexpr size_t kMaxStagesOfWindows = 12;
 
 double oneMachineBound(std::vector<Job> jobs) {
   std::sort(jobs.begin(), jobs.end(),
@@ -68,7 +69,7 @@ Relaxation::Relaxation(const Problem &problem) : problem(problem) {
         s == 0 ? 0
                : transfer(s, s - 1, problem.stages[s].backwardTransferBytes));
   }
-  computeRooms();
+  computeWaits();
   for (auto *values :
        {&headF, &headR, &headG, &headW, &tailF, &tailR, &tailG, &tailW})
     values->assign(size, kNever);
@@ -85,10 +86,10 @@ void Relaxation::computeHeads(int firstStage) {
       if (s > firstStage)
         head = std::max(head, headF[at(s - 1, m)] + stages[s - 1].forward +
                                   activationSeconds[s - 1]);
-      // Nothing below reads the W's and G's of frozen stages.
-      if (m >= gradientRoom[s])
-        head =
-            std::max(head, headG[at(s, m - gradientRoom[s])] + stage.gradient);
+      for (const Wait &wait : waits[s])
+        if (m >= wait.gap && wait.stage >= firstStage)
+          head = std::max(head, headG[at(wait.stage, m - wait.gap)] +
+                                    wait.seconds[m - wait.gap]);
       if (m >= weightRoom[s])
         head = std::max(head, headW[at(s, m - weightRoom[s])] + stage.weight);
       headF[at(s, m)] = head;
@@ -133,9 +134,12 @@ void Relaxation::computeTails(int firstStage, int device) {
       tail += stage.weight;
       if (m < last)
         tail = std::max(tail, tailG[at(s, m + 1)] + stage.gradient);
-      if (m + gradientRoom[s] <= last)
-        tail =
-            std::max(tail, tailF[at(s, m + gradientRoom[s])] + stage.forward);
+      for (auto [t, index] : waiting[s]) {
+        const Wait &wait = waits[t][index];
+        if (m + wait.gap <= last && t >= firstStage)
+          tail = std::max(tail, tailF[at(t, m + wait.gap)] + stages[t].forward +
+                                    wait.seconds[m] - stage.gradient);
+      }
       if (s > firstStage && hasBackward(s - 1))
         tail = std::max(tail, tailG[at(s - 1, m)] + stages[s - 1].gradient +
                                   gradientSeconds[s]);
@@ -198,28 +202,52 @@ std::map<std::pair<int, int>, std::vector<Job>> Relaxation::linkJobs() const {
   return result;
 }
 
-void Relaxation::computeRooms() {
-  gradientRoom.assign(problem.numStages(), problem.numMicrobatches);
-  weightRoom = gradientRoom;
-  std::vector<int64_t> keptBelow(problem.numDevices);
-  for (int s = 0; s < problem.numStages(); ++s) {
-    int device = problem.placement[s];
-    std::optional<int64_t> limit = problem.limit(device);
-    if (!limit || !hasBackward(s))
+void Relaxation::computeWaits() {
+  int microbatches = problem.numMicrobatches;
+  waits.resize(problem.numStages());
+  waiting.resize(problem.numStages());
+  weightRoom.assign(problem.numStages(), microbatches);
+  std::vector<std::vector<int>> stagesHere = problem.stagesOfDevices();
+  for (int device = 0; device < problem.numDevices; ++device) {
+    const std::vector<int> &here = stagesHere[device];
+    if (!problem.limit(device) || here.empty())
       continue;
-    int64_t free = *limit - problem.fixed(device) -
-                   problem.stages[s].workspace(PassKind::Forward);
-    keptBelow[device] += stages[s].afterForward;
-    auto room = [&](int64_t bytes) {
+    MemoryWindows windows(problem, stages, device, here);
+    for (int s : here) {
+      int64_t bytes = std::min(stages[s].afterForward, stages[s].afterGradient);
+      int64_t room =
+          windows.freeBytes() - problem.stages[s].workspace(PassKind::Forward);
       // Nothing may be concluded where not even one fits.
-      if (bytes <= 0 || free < bytes)
-        return problem.numMicrobatches;
-      return static_cast<int>(
-          std::min<int64_t>(free / bytes, problem.numMicrobatches));
-    };
-    gradientRoom[s] = room(keptBelow[device]);
-    weightRoom[s] =
-        room(std::min(stages[s].afterForward, stages[s].afterGradient));
+      if (hasBackward(s) && bytes > 0 && room >= bytes)
+        weightRoom[s] =
+            static_cast<int>(std::min<int64_t>(room / bytes, microbatches));
+    }
+
+    // With many stages on a device the windows would take too long.
+    bool areMany = here.size() > kMaxStagesOfWindows;
+    std::vector<std::vector<double>> before(here.size()), after(here.size());
+    for (int s = windows.firstTrained(); s < windows.size() && !areMany; ++s)
+      for (int i = 0; i < microbatches; ++i) {
+        before[s].push_back(windows.beforeGradient(s, i));
+        after[s].push_back(windows.afterForward(s, i));
+      }
+    for (int t = windows.firstTrained(); t < windows.size(); ++t)
+      for (int s = windows.firstTrained(); s < windows.size(); ++s) {
+        int64_t gap = windows.gap(s, t);
+        if (gap < 1 || gap >= microbatches || (areMany && s != t))
+          continue;
+        Wait wait{here[s], static_cast<int>(gap), {}};
+        for (int i = 0; i + gap < microbatches; ++i) {
+          double seconds = stages[here[s]].gradient;
+          if (!areMany)
+            seconds = std::max(seconds, windows.work() - before[s][i] -
+                                            after[t][i + gap] -
+                                            stages[here[t]].forward);
+          wait.seconds.push_back(seconds);
+        }
+        waiting[here[s]].push_back({here[t], waits[here[t]].size()});
+        waits[here[t]].push_back(std::move(wait));
+      }
   }
 }
 

@@ -6,7 +6,7 @@
 #ifndef WEIR_LIB_SCHEDULE_RELAXATION_H
 #define WEIR_LIB_SCHEDULE_RELAXATION_H
 
-#include "weir/Schedule/Problem.h"
+#include "MemoryWindows.h"
 
 namespace weir::schedule {
 
@@ -21,19 +21,6 @@ struct Job {
 /// tail, and interrupt it for a longer one. Optimal with preemption, so a bound
 /// without.
 double oneMachineBound(std::vector<Job> jobs);
-
-/// A stage of the relaxed problem: an F, an R, a gradient pass G and the weight
-/// part W that may follow it, each no longer than in any mode (a fused backward
-/// sends its gradient at its end, a split one earlier). A stage without B has a
-/// G of no duration, which marks the arrival of its gradient.
-struct RelaxedStage {
-  double forward, recompute, gradient, weight;
-  /// Bytes that a microbatch holds between passes: after F, after R, after G.
-  int64_t afterForward, afterRecompute, afterGradient;
-
-  explicit RelaxedStage(const Stage &stage);
-  double work() const { return forward + recompute + gradient + weight; }
-};
 
 /// The relaxed problem. Devices are not limited here; only the passes of one
 /// kind of one stage follow each other, in the order of microbatches, and F's
@@ -52,6 +39,7 @@ public:
   void computeTails(int firstStage, int device);
 
   bool hasBackward(int s) const { return problem.stages[s].hasBackward(); }
+  const std::vector<RelaxedStage> &allStages() const { return stages; }
   const RelaxedStage &stage(int s) const { return stages[s]; }
   double headOfF(int s, int m) const { return headF[at(s, m)]; }
   double headOfG(int s, int m) const { return headG[at(s, m)]; }
@@ -63,9 +51,16 @@ public:
   /// Between F's, and between G's, of `s` and the stage that reads them.
   double secondsToNext(int s) const { return activationSeconds[s]; }
   double secondsToPrevious(int s) const { return gradientSeconds[s]; }
-  /// Under a memory limit F(s, i) waits for the end of G(s, i - room) and of
-  /// W(s, i - room); the number of microbatches where it does not.
-  int roomOfGradients(int s) const { return gradientRoom[s]; }
+  /// Under a memory limit F(t, i + gap) starts `seconds[i]` after G(stage, i)
+  /// at least.
+  struct Wait {
+    int stage; // of the same device
+    int gap;
+    std::vector<double> seconds;
+  };
+  const std::vector<Wait> &waitsOfF(int t) const { return waits[t]; }
+  /// And F(s, i) waits for the end of W(s, i - room); the number of
+  /// microbatches where it does not.
   int roomOfWeights(int s) const { return weightRoom[s]; }
 
   void addJobs(int s, std::vector<Job> &jobs) const;
@@ -74,7 +69,7 @@ public:
   std::map<std::pair<int, int>, std::vector<Job>> linkJobs() const;
 
 private:
-  void computeRooms();
+  void computeWaits();
 
   size_t at(int stage, int microbatch) const {
     return static_cast<size_t>(stage) * problem.numMicrobatches + microbatch;
@@ -89,7 +84,10 @@ private:
   std::vector<RelaxedStage> stages;
   std::vector<double> activationSeconds; // from each stage to the next
   std::vector<double> gradientSeconds;   // from each stage to the previous
-  std::vector<int> gradientRoom, weightRoom;
+  std::vector<std::vector<Wait>> waits;
+  /// For each stage the stages whose F's wait for it, with the wait's index.
+  std::vector<std::vector<std::pair<int, size_t>>> waiting;
+  std::vector<int> weightRoom;
   std::vector<double> headF, headR, headG, headW, tailF, tailR, tailG, tailW;
 };
 

@@ -29,10 +29,8 @@ struct Bound {
 /// the end of everything:
 ///
 /// 1. The critical path: fill, all microbatches of a stage in order, drain, and
-///    under a limit of L bytes the waits for memory. F(s,i) can only start when
-///    B(s,i-k) has ended, with k = L / (bytes that a microbatch keeps after its
-///    F on the stages of the device up to s): otherwise microbatches i-k..i
-///    would all be held there.
+///    under a memory limit the waits of F's for what has to be done first (see
+///    3).
 ///
 /// 2. For each device and each link, the preemptive one-machine schedule with
 ///    heads and tails (J. R. Jackson's rule; J. Carlier, "The one-machine
@@ -46,9 +44,13 @@ struct Bound {
 ///    linear program of one constraint; its dual is minimised over the price of
 ///    a byte, and every price is a proof). Likewise from the end of F(s,i)
 ///    there are at most after(s,i) seconds of work left: all of microbatches
-///    i+1.., and what the bytes that may be held by then still have to do. When
-///    B(s,i) must start before F(t,j) ends, because the microbatches i..j would
-///    not fit,
+///    i+1.., and what the bytes that may be held by then still have to do. Where
+///    B(s,i) must start before F(t,j) does, because the microbatches i..j would
+///    not fit otherwise, there lie between the two starts at least
+///
+///      work - before(s,i) - after(t,j) - duration(F(t,j))
+///
+///    seconds, with which all heads and tails are computed, and
 ///
 ///      time >= head(B(s,i)) + work - before(s,i) - after(t,j) + tail(F(t,j)).
 ///
