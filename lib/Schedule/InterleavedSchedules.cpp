@@ -9,41 +9,78 @@
 
 namespace weir::schedule {
 
-Schedule interleavedOneForwardOneBackward(const Problem &problem) {
+/// Interleaved 1F1B, where `device(i, order, forwards, backwards)` writes the
+/// order of the device that is i-th in the pipeline. The other two are the
+/// stages of its forward and backward passes in turn.
+template <typename WriteDevice>
+static Schedule runInRounds(const Problem &problem, WriteDevice device) {
   int p = problem.numDevices, m = problem.numMicrobatches;
   int chunks = problem.numStages() / p;
   int numRounds = std::max(1, m / p);
-  // The chunk of each forward pass of a device; its backward passes go through
-  // the chunks of a round the other way.
-  std::vector<int> chunkOf;
-  std::vector<int> backwardChunkOf;
-  for (int round = 0; round < numRounds; ++round) {
-    int size = m / numRounds + (round < m % numRounds);
-    for (int chunk = 0; chunk < chunks; ++chunk)
-      for (int i = 0; i < size; ++i) {
-        chunkOf.push_back(chunk);
-        backwardChunkOf.push_back(chunks - 1 - chunk);
-      }
-  }
-  int firstRound = m / numRounds + (m % numRounds > 0);
-  int total = static_cast<int>(chunkOf.size());
-
   Schedule schedule;
   schedule.order.resize(p);
   for (int i = 0; i < p; ++i) {
-    DeviceOrder order(problem, schedule.order[problem.placement[i]]);
-    // All chunks but the last one of the first round, and what runs while the
-    // first microbatch is on its way to the last device and back.
-    int warmUp = std::min(total, (chunks - 1) * firstRound + 2 * (p - 1 - i));
-    for (int k = 0; k < warmUp; ++k)
-      order.forward(chunkOf[k] * p + i);
-    for (int k = 0; k < total; ++k) {
-      if (warmUp + k < total)
-        order.forward(chunkOf[warmUp + k] * p + i);
-      order.backward(backwardChunkOf[k] * p + i);
+    std::vector<int> forwards, backwards;
+    for (int round = 0; round < numRounds; ++round) {
+      int size = m / numRounds + (round < m % numRounds);
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        forwards.insert(forwards.end(), size, chunk * p + i);
+        backwards.insert(backwards.end(), size, (chunks - 1 - chunk) * p + i);
+      }
     }
+    DeviceOrder order(problem, schedule.order[problem.placement[i]]);
+    device(i, order, forwards, backwards);
   }
   return schedule;
+}
+
+/// How many forward passes come before the first backward pass: all chunks but
+/// the last one of the first round, and `perDevice` for every device that comes
+/// after this one.
+static int warmUp(const Problem &problem, int i, int perDevice) {
+  int p = problem.numDevices, m = problem.numMicrobatches;
+  int chunks = problem.numStages() / p;
+  int numRounds = std::max(1, m / p);
+  int firstRound = m / numRounds + (m % numRounds > 0);
+  return std::min(m * chunks,
+                  (chunks - 1) * firstRound + perDevice * (p - 1 - i));
+}
+
+Schedule interleavedOneForwardOneBackward(const Problem &problem) {
+  return runInRounds(problem, [&](int i, DeviceOrder &order,
+                                  const std::vector<int> &forwards,
+                                  const std::vector<int> &backwards) {
+    // A microbatch passes the devices after this one twice before its backward
+    // pass.
+    size_t ahead = warmUp(problem, i, 2);
+    for (size_t k = 0; k < ahead; ++k)
+      order.forward(forwards[k]);
+    for (size_t k = 0; k < backwards.size(); ++k) {
+      if (ahead + k < forwards.size())
+        order.forward(forwards[ahead + k]);
+      order.backward(backwards[k]);
+    }
+  });
+}
+
+Schedule interleavedZeroBubble(const Problem &problem) {
+  return runInRounds(problem, [&](int i, DeviceOrder &order,
+                                  const std::vector<int> &forwards,
+                                  const std::vector<int> &backwards) {
+    size_t ahead = warmUp(problem, i, 1), putOff = i;
+    for (size_t k = 0; k < ahead; ++k)
+      order.forward(forwards[k]);
+    for (size_t k = 0; k < backwards.size(); ++k) {
+      if (ahead + k < forwards.size())
+        order.forward(forwards[ahead + k]);
+      order.backwardInput(backwards[k]);
+      if (k >= putOff)
+        order.backwardWeight(backwards[k - putOff]);
+    }
+    size_t left = std::min(putOff, backwards.size());
+    for (size_t k = backwards.size() - left; k < backwards.size(); ++k)
+      order.backwardWeight(backwards[k]);
+  });
 }
 
 BuildingBlock groupedInterleavedBlock(const Problem &problem, int group) {

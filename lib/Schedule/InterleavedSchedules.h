@@ -23,6 +23,13 @@ namespace weir::schedule {
 /// Requires loop placement.
 Schedule interleavedOneForwardOneBackward(const Problem &problem);
 
+/// The same with B and W split, as PyTorch has it after ZB-H1: the first
+/// backward pass comes earlier, and each device puts off as many W's as there
+/// are devices before it, which evens out their memory.
+///
+/// Requires loop placement.
+Schedule interleavedZeroBubble(const Problem &problem);
+
 /// The block of grouped interleaved 1F1B with B and W split: `group`
 /// microbatches go through a chunk one after the other, 3 slots apart. The next
 /// chunk follows as early as a chunk's forward and backward passes let it,

@@ -14,7 +14,7 @@
 
 namespace weir::schedule {
 
-static constexpr std::array<NamedSchedule, 12> kNamed = {{
+static constexpr std::array<NamedSchedule, 13> kNamed = {{
     {"gpipe", "all forward passes, then all backward passes; most memory",
      Placement::Linear, 1, ""},
     {"1f1b",
@@ -23,6 +23,9 @@ static constexpr std::array<NamedSchedule, 12> kNamed = {{
     {"interleaved-1f1b",
      "1f1b through several chunks per device, round by round", Placement::Loop,
      2, ""},
+    {"interleaved-zb",
+     "zb-h1 through several chunks per device, round by round; 1f1b's memory",
+     Placement::Loop, 2, ""},
     {"zb-h1", "1f1b at its memory, with weight gradients put into bubbles",
      Placement::Linear, 1, ""},
     {"zb-h2", "no bubble in any device's span; nearly twice 1f1b's memory",
@@ -290,6 +293,8 @@ static std::optional<Schedule> explicitOrder(std::string_view name,
     return gpipe(problem);
   if (name == "interleaved-1f1b")
     return interleavedOneForwardOneBackward(problem);
+  if (name == "interleaved-zb")
+    return interleavedZeroBubble(problem);
   if (name == "zb-v")
     return zeroBubbleV(problem);
   if (name == "dualpipe-v")
@@ -445,6 +450,7 @@ static Schedule compact(const Problem &unit, const Schedule &schedule,
   Schedule pulled =
       areInSlots(passes) ? pullForward(unit, passes, limits) : schedule;
   Shortest shortest(unit);
+  shortest.consider(schedule);
   shortest.consider(reorder(unit, pulled, limits, /*mayOvertake=*/false));
   shortest.consider(reorder(unit, schedule, limits));
   shortest.consider(reorder(unit, pulled, limits));

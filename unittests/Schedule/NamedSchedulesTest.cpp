@@ -253,8 +253,8 @@ std::string errorOf(std::string_view name, std::vector<int> placement) {
 TEST(NamedSchedules, sayWhatTheyNeed) {
   EXPECT_EQ(errorOf("zero-bubble", {0, 1}),
             "unknown schedule 'zero-bubble'; there are gpipe, 1f1b, "
-            "interleaved-1f1b, zb-h1, zb-h2, zb-v, v-min, v-half, v-zb, "
-            "1f1b-v, gis, dualpipe-v");
+            "interleaved-1f1b, interleaved-zb, zb-h1, zb-h2, zb-v, v-min, "
+            "v-half, v-zb, 1f1b-v, gis, dualpipe-v");
   EXPECT_EQ(errorOf("1f1b", {0, 1, 0, 1}),
             "1f1b needs consecutive stages on each device, but stage 2 comes "
             "back to device 0");
