@@ -527,7 +527,7 @@ static llvm::Error compareAll(std::ostream &os, const Model &model) {
 }
 
 namespace {
-/// The best schedule that was found within a limit; none for the first one.
+/// The best schedule that was found within a limit, if any, on all devices.
 struct ParetoPoint {
   std::optional<int64_t> limit;
   Result result;
@@ -616,9 +616,14 @@ static void writePareto(std::ostream &os, const Model &model,
 
 /// The distance of the limits that are tried, in bytes: a power of two of the
 /// unit of memory.
-static int64_t paretoStep(const Units &units, int64_t peak) {
+static int64_t paretoStep(const Units &units, const Result &result) {
+  int64_t activations = 0; // and all else that comes and goes
+  for (int device = 0; device < result.problem.numDevices; ++device)
+    activations = std::max(activations, result.simulation.peakBytes[device] -
+                                            result.problem.fixed(device));
   double unit = units.abstract ? units.memory : 1;
-  double least = std::max<double>(1, static_cast<double>(peak) / kParetoSteps);
+  double least =
+      std::max<double>(1, static_cast<double>(activations) / kParetoSteps);
   double step = unit * std::exp2(std::ceil(std::log2(least / unit)));
   return std::max<int64_t>(1, std::llround(step));
 }
@@ -647,9 +652,12 @@ static llvm::Error findPareto(std::ostream &os, Model model) {
     // A smaller memory that takes no longer makes a larger one pointless.
     while (!points.empty() && points.back().result.value() >= result->value())
       points.pop_back();
-    points.push_back({limit, std::move(*result)});
     if (step == 0)
-      step = paretoStep(model.units(), peak);
+      step = paretoStep(model.units(), *result);
+    const std::vector<int64_t> &limits = result->problem.memoryLimits;
+    if (!limits.empty())
+      limit = *std::max_element(limits.begin(), limits.end());
+    points.push_back({limit, std::move(*result)});
     if (peak == 0)
       break;
     // The largest step below what was needed.
