@@ -67,6 +67,8 @@ public:
       for (int i = 0; i < microbatches; i += step) {
         double after = lastTail;
         for (int t = first; t < count; ++t) {
+          if (!isSample(t, stageStep))
+            continue;
           int64_t gap = memory.gap(s, t);
           if (gap > 0 && i + gap < microbatches)
             after = std::max(after, idleAfter[t - first][i + gap]);

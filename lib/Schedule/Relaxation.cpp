@@ -232,9 +232,10 @@ void Relaxation::computeWaits() {
         after[s].push_back(windows.afterForward(s, i));
       }
     for (int t = windows.firstTrained(); t < windows.size(); ++t)
-      for (int s = windows.firstTrained(); s < windows.size(); ++s) {
+      for (int s = areMany ? t : windows.firstTrained();
+           s < (areMany ? t + 1 : windows.size()); ++s) {
         int64_t gap = windows.gap(s, t);
-        if (gap < 1 || gap >= microbatches || (areMany && s != t))
+        if (gap < 1 || gap >= microbatches)
           continue;
         Wait wait{here[s], static_cast<int>(gap), {}};
         for (int i = 0; i + gap < microbatches; ++i) {

@@ -104,9 +104,10 @@ private:
       return true;
     }
     if (fits(state, PassKind::BackwardInput, s)) {
-      State after = state;
-      append(after, PassKind::BackwardInput, s);
-      bool weightFits = fits(after, PassKind::BackwardWeight, s);
+      int64_t heldAfter = state.held + stage.taken(PassKind::BackwardInput) -
+                          stage.released(PassKind::BackwardInput);
+      bool weightFits =
+          heldAfter + stage.workspace(PassKind::BackwardWeight) <= limit;
       if (weightFits || !fusedFits) {
         append(state, PassKind::BackwardInput, s);
         if (weightFits)
