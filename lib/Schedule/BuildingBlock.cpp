@@ -13,8 +13,8 @@
 
 namespace weir::schedule {
 
-/// Offsets are sums of a few durations, so anything below this fraction of the
-/// interval is rounding.
+/// Offsets are sums of a few durations, so anything below this fraction of them
+/// is rounding.
 static constexpr double kTolerance = 1e-9;
 
 namespace {
@@ -52,9 +52,9 @@ static std::vector<Slot> slotsOfStage(const BuildingBlock &block,
 }
 
 static bool overlap(const Slot &a, const Slot &b, double interval) {
-  double tolerance = kTolerance * interval;
-  if (a.duration <= tolerance || b.duration <= tolerance)
+  if (a.duration <= 0 || b.duration <= 0)
     return false;
+  double tolerance = kTolerance * std::min(a.duration, b.duration);
   double distance = std::fmod(b.start - a.start, interval);
   if (distance < 0)
     distance += interval;
@@ -137,7 +137,11 @@ std::optional<std::string> BuildingBlock::check(const Problem &problem) const {
            std::to_string(slot.stage);
   };
   std::vector<std::vector<Slot>> devices(problem.numDevices);
-  double tolerance = kTolerance * interval;
+  double longest = 0;
+  for (int s = 0; s < problem.numStages(); ++s)
+    for (const Slot &slot : slotsOfStage(*this, problem, s))
+      longest = std::max(longest, slot.duration);
+  double tolerance = kTolerance * std::min(interval, longest);
   for (int s = 0; s < problem.numStages(); ++s) {
     const Stage &stage = problem.stages[s];
     if (!fused && stage.hasBackwardWeight && !stages[s].backwardWeight)

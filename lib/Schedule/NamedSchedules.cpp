@@ -384,11 +384,16 @@ static bool isCompacted(std::string_view name) {
 /// Whether `pullForward` can take these passes, and its tables fit into memory.
 static bool areInSlots(const std::vector<std::vector<TimedPass>> &passes) {
   constexpr double kMaxSlots = 1 << 26;
-  for (const std::vector<TimedPass> &device : passes)
-    for (const auto &[pass, start, end] : device)
+  for (const std::vector<TimedPass> &device : passes) {
+    double free = 0;
+    for (const auto &[pass, start, end] : device) {
       if (start != std::floor(start) || end != std::floor(end) ||
-          end <= start || end * static_cast<double>(passes.size()) > kMaxSlots)
+          start < free || end <= start ||
+          end * static_cast<double>(passes.size()) > kMaxSlots)
         return false;
+      free = end;
+    }
+  }
   return true;
 }
 

@@ -144,6 +144,17 @@ TEST(BlockJson, refusesWhatIsNoBlockOfTheProblem) {
       "6 on 3");
 }
 
+// Rounding is measured by durations, not by an interval that may be anything.
+TEST(BlockJson, findsCollisionsInLongIntervals) {
+  std::string text = edited("\"interval\": 6", "\"interval\": 1e9");
+  size_t at = text.find("\"forward\": 2");
+  text.replace(at, 12, "\"forward\": 3");
+  at = text.find("\"forward\": 3", at + 12);
+  text.replace(at, 12, "\"forward\": 3");
+  EXPECT_EQ(buildError(text, unitProblem(2, 5, vPlacement(4, 2))),
+            "block:f: F of stage 2 starts before its input is there");
+}
+
 // Blocks made from the offsets of random ones: a schedule, or a reason.
 TEST(BlockJsonProperty, buildsOrRefuses) {
   Random random(5);
