@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -23,6 +24,8 @@ constexpr double kTolerance = 1e-9;
 constexpr double kPassesPerSecond = 1e7;
 /// Above this many passes, a variant is searched with fewer microbatches first.
 constexpr size_t kManyPasses = 40000;
+/// The part of the time limit after which only unfinished business is done.
+constexpr double kRoundsEnd = 0.7;
 
 class Clock {
 public:
@@ -56,9 +59,9 @@ bool fitsLimits(const Problem &problem, const Simulation &simulation) {
 class Candidate {
 public:
   Candidate(const Problem &problem, int variant, std::vector<bool> isFused,
-            const SearchOptions &options, uint64_t seed)
+            Objective objective, const Clock &clock, uint64_t seed)
       : variant(variant), problem(problem), isFused(std::move(isFused)),
-        objective(options.objective), seed(seed) {
+        objective(objective), clock(clock), seed(seed) {
     size_t passes = 3 * problem.stages.size() * problem.numMicrobatches;
     int fewer = std::max(3 * problem.numDevices, 24);
     isReduced = passes > kManyPasses && 3 * fewer < 2 * problem.numMicrobatches;
@@ -66,12 +69,14 @@ public:
       reducedProblem = problem;
       reducedProblem.numMicrobatches = fewer;
     }
-    bound = lowerBound(trialProblem(), objective).seconds;
   }
 
   const int variant;
 
   bool hasReduced() const { return isReduced; }
+  size_t trialPasses() const {
+    return 3 * problem.stages.size() * trialProblem().numMicrobatches;
+  }
   /// The search with fewer microbatches, or the whole one where there is none.
   VariantSearch &trial() {
     if (!small)
@@ -86,51 +91,28 @@ public:
     return *large;
   }
   /// What no order of the trial problem can beat.
-  double lowestValue() const { return bound; }
+  double trialBound() const {
+    return lowerBound(trialProblem(), objective).seconds;
+  }
   int64_t ordersTried() const {
     return (small ? small->ordersTried() : 0) +
            (large ? large->ordersTried() : 0);
   }
 
-  void tryNamed() { offerNamed(trial(), trialProblem()); }
+  void tryNamed() { offerNamed(trial(), trialProblem(), 0.2); }
 
-  /// Makes orders of all microbatches from what was found for fewer: by the
-  /// same block shapes, and by repeating the middle of the best order.
+  /// Makes orders of all microbatches from what was found for fewer: by
+  /// the same named schedule, by
+  /// repeating the middle of the best order, and by the same block shapes.
   void extend() {
-    if (!isReduced)
-      return;
-    offerNamed(whole(), problem);
-    whole().offerShapesOf(trial());
-    if (!trial().hasBest())
-      return;
-    const Timing &timing = trial().bestTiming();
-    const ChainGraph &from = trial().chains(), &to = whole().chains();
-    int added = to.numMicrobatches - from.numMicrobatches;
-    std::vector<double> keys(to.numPasses());
-    for (int period : {1, 2, problem.numDevices / 2, problem.numDevices}) {
-      if (period < 1 || period > from.numMicrobatches / 3)
-        continue;
-      int first = from.numMicrobatches / 2 - (period + 1) / 2;
-      // The mean over all chains evens out what an irregular order adds.
-      double interval = 0;
-      for (int c = 0; c < from.size(); ++c)
-        interval += timing.start[from.at(c, first + period)] -
-                    timing.start[from.at(c, first)];
-      interval /= from.size();
-      auto start = [&](int c, int m) {
-        if (m < first)
-          return timing.start[from.at(c, m)];
-        if (m >= first + added)
-          return timing.start[from.at(c, m - added)] +
-                 interval * added / period;
-        return timing.start[from.at(c, first + (m - first) % period)] +
-               interval * ((m - first) / period);
-      };
-      for (int c = 0; c < from.size(); ++c)
-        for (int m = 0; m < to.numMicrobatches; ++m)
-          keys[to.at(c, m)] = start(c, m);
-      whole().offerKeys(keys);
-    }
+    if (!bestNamed.empty())
+      offerNamed(bestNamed, whole(), problem);
+    for (int period : periods())
+      if (!whole().hasBest() || !clock.isOver(0.85))
+        repeatMiddle(period);
+    if (!whole().hasBest() || !clock.isOver(0.85))
+      whole().offerShapesOf(trial());
+    offerNamed(whole(), problem, 0.85);
   }
 
 private:
@@ -140,22 +122,85 @@ private:
   std::unique_ptr<VariantSearch> make(const Problem &of) const {
     return std::make_unique<VariantSearch>(of, isFused, objective, seed);
   }
-  static void offerNamed(VariantSearch &search, const Problem &problem) {
-    for (const NamedSchedule &named : listNamed())
-      if (std::optional<Schedule> schedule =
-              buildNamed(named.name, problem, nullptr))
-        if (std::optional<ChainOrder> order =
-                fromSchedule(search.chains(), *schedule))
-          search.offer(*order);
+  /// After how many microbatches the middle of the trial's best order repeats
+  /// itself best: the difference of the starts is the most regular.
+  std::vector<int> periods() {
+    static constexpr size_t kTried = 3;
+    const Timing &timing = trial().bestTiming();
+    const ChainGraph &graph = trial().chains();
+    std::vector<std::pair<double, int>> irregularity;
+    for (int period = 1; period <= graph.numMicrobatches / 6; ++period) {
+      int middle = graph.numMicrobatches / 2;
+      double sum = 0;
+      for (int c = 0; c < graph.size(); ++c)
+        sum += std::abs(timing.start[graph.at(c, middle + period)] -
+                        2 * timing.start[graph.at(c, middle)] +
+                        timing.start[graph.at(c, middle - period)]);
+      irregularity.push_back({sum / period, period});
+    }
+    std::sort(irregularity.begin(), irregularity.end());
+    std::vector<int> result;
+    for (const auto &[sum, period] : irregularity)
+      if (result.size() < kTried)
+        result.push_back(period);
+    return result;
+  }
+
+  void repeatMiddle(int period) {
+    const Timing &timing = trial().bestTiming();
+    const ChainGraph &from = trial().chains(), &to = whole().chains();
+    int added = to.numMicrobatches - from.numMicrobatches;
+    int first = from.numMicrobatches / 2 - (period + 1) / 2;
+    // The mean over all chains evens out what an irregular order adds.
+    double interval = 0;
+    for (int c = 0; c < from.size(); ++c)
+      interval += timing.start[from.at(c, first + period)] -
+                  timing.start[from.at(c, first)];
+    interval /= from.size();
+    auto start = [&](int c, int m) {
+      if (m < first)
+        return timing.start[from.at(c, m)];
+      if (m >= first + added)
+        return timing.start[from.at(c, m - added)] + interval * added / period;
+      return timing.start[from.at(c, first + (m - first) % period)] +
+             interval * ((m - first) / period);
+    };
+    std::vector<double> keys(to.numPasses());
+    for (int c = 0; c < from.size(); ++c)
+      for (int m = 0; m < to.numMicrobatches; ++m)
+        keys[to.at(c, m)] = start(c, m);
+    whole().offerKeys(keys);
+  }
+
+  /// Goes on while nothing was found, or this part of the time limit lasts.
+  void offerNamed(VariantSearch &search, const Problem &problem, double part) {
+    for (const NamedSchedule &named : listNamed()) {
+      if (search.hasBest() && clock.isOver(part))
+        return;
+      bool hadBest = search.hasBest();
+      double before = hadBest ? search.bestValue() : 0;
+      offerNamed(named.name, search, problem);
+      if (search.hasBest() && (!hadBest || search.bestValue() < before))
+        bestNamed = named.name;
+    }
+  }
+
+  static void offerNamed(std::string_view name, VariantSearch &search,
+                         const Problem &problem) {
+    if (std::optional<Schedule> schedule = buildNamed(name, problem, nullptr))
+      if (std::optional<ChainOrder> order =
+              fromSchedule(search.chains(), *schedule))
+        search.offer(*order);
   }
 
   const Problem &problem;
   Problem reducedProblem;
   std::vector<bool> isFused;
   Objective objective;
+  const Clock &clock;
   uint64_t seed;
   bool isReduced = false;
-  double bound = 0; // of the trial problem
+  std::string_view bestNamed; // what the trial's best began with
   std::unique_ptr<VariantSearch> small, large;
 };
 
@@ -256,6 +301,7 @@ public:
           firstSeconds = clock.seconds();
         }
     }
+    dropExpensive();
     ranking.resize(candidates[0].size());
     std::iota(ranking.begin(), ranking.end(), 0);
     tryNamed();
@@ -294,7 +340,7 @@ private:
     auto add = [&](const std::vector<bool> &isFused) {
       for (size_t t = 0; t < candidates.size(); ++t)
         candidates[t].push_back(std::make_unique<Candidate>(
-            variants[variant], variant, isFused, options,
+            variants[variant], variant, isFused, options.objective, clock,
             options.seed * 1000003 + candidates[t].size() * 101 + t));
     };
     std::vector<bool> isFused(stages.size(), false);
@@ -308,13 +354,35 @@ private:
       add(isFused);
   }
 
-  /// Every thread tries the named schedules for its share of the candidates.
+  /// Keeps as many candidates, from the first, as the effort is enough for.
+  void dropExpensive() {
+    static constexpr size_t kFewest = 3;
+    static constexpr double kTrials = 60; // of each candidate
+    double sum = 0;
+    size_t count = 0;
+    while (count < candidates[0].size()) {
+      sum += kTrials * static_cast<double>(candidates[0][count]->trialPasses());
+      if (count >= kFewest &&
+          sum > 0.5 * passes * static_cast<double>(candidates.size()))
+        break;
+      ++count;
+    }
+    for (auto &row : candidates)
+      row.resize(count);
+  }
+
+  /// Every thread takes bounds and named schedules of its share of the
+  /// candidates.
   void tryNamed() {
     size_t step = candidates.size();
+    bounds.resize(ranking.size());
+    exchanged.resize(ranking.size(), std::numeric_limits<double>::infinity());
     onThreads([&](size_t t) {
-      for (size_t i = t; i < ranking.size(); i += step)
+      for (size_t i = t; i < ranking.size(); i += step) {
+        bounds[i] = candidates[t][i]->trialBound();
         if (i < step || !clock.isOver(0.2))
           candidates[t][i]->tryNamed();
+      }
     });
     exchange();
   }
@@ -328,9 +396,12 @@ private:
             here.hasBest() &&
             (!leader || here.bestValue() < leader->bestValue()))
           leader = &here;
-      for (const auto &row : candidates)
-        if (leader && &row[i]->trial() != leader)
-          row[i]->trial().offer(leader->bestTiming().order);
+      if (leader && leader->bestValue() < exchanged[i]) {
+        exchanged[i] = leader->bestValue();
+        for (const auto &row : candidates)
+          if (&row[i]->trial() != leader)
+            row[i]->trial().offer(leader->bestTiming().order);
+      }
       if (!leader || candidates[0][i]->hasReduced())
         continue;
       for (const auto &row : candidates)
@@ -354,7 +425,7 @@ private:
   /// Whether more search cannot make the candidate the best one.
   bool isDone(int i) {
     Candidate &candidate = *candidates[0][i];
-    double lowest = candidate.lowestValue() * (1 + kTolerance);
+    double lowest = bounds[i] * (1 + kTolerance);
     if (candidate.trial().hasBest() && candidate.trial().bestValue() <= lowest)
       return true;
     return !candidate.hasReduced() && best.isFound() && best.value() <= lowest;
@@ -366,30 +437,36 @@ private:
     for (int i : ranking)
       if (static_cast<int>(chosen.size()) < count && !isDone(i))
         chosen.push_back(i);
-    if (chosen.empty())
+    if (chosen.empty() || clock.isOver(kRoundsEnd))
       return;
     int64_t each = static_cast<int64_t>(share * passes / chosen.size());
     onThreads([&](size_t t) {
       for (int i : chosen) {
         VariantSearch &search = candidates[t][i]->trial();
         int64_t end = search.passesTimed() + each;
-        while (search.passesTimed() < end && !clock.isOver(0.7))
+        while (search.passesTimed() < end && !clock.isOver(kRoundsEnd))
           search.step();
       }
     });
     exchange();
   }
 
-  /// Goes over to all microbatches with the best `count` candidates.
+  /// Goes over to all microbatches with up to `count` candidates, the best one
+  /// and those that are not much worse.
   void extend(int count) {
+    static constexpr double kNotMuchWorse = 1.03;
     int extended = 0;
+    double first = 0;
     for (int i : ranking) {
-      Candidate &candidate = *candidates[0][i];
-      if (extended == count)
-        return;
+      // The thread that tried the named schedules.
+      Candidate &candidate = *candidates[i % candidates.size()][i];
       if (!candidate.hasReduced() || !candidate.trial().hasBest())
         continue;
-      if (extended > 0 && clock.isOver(0.8))
+      double value = candidate.trial().bestValue();
+      if (extended == 0)
+        first = value;
+      else if (extended == count || value > first * kNotMuchWorse ||
+               clock.isOver(0.8))
         return;
       ++extended;
       candidate.extend();
@@ -420,7 +497,9 @@ private:
   double firstSeconds = -1;
   /// Per thread the same candidates, with other random numbers.
   std::vector<std::vector<std::unique_ptr<Candidate>>> candidates;
-  std::vector<int> ranking; // best candidate first
+  std::vector<double> exchanged; // what all threads know
+  std::vector<double> bounds;    // of the candidates' trial problems
+  std::vector<int> ranking;      // best candidate first
 };
 
 } // namespace
