@@ -23,19 +23,24 @@ struct NamedSchedule {
 };
 
 /// All named schedules, with the placement and the number of stages per device
-/// that each is made for. gpipe takes any other placement too; 1f1b and zb-h1
-/// take several consecutive stages per device as well.
+/// that each is made for. gpipe takes any other placement too; 1f1b, zb-h1 and
+/// zb-h2 take several consecutive stages per device as well; interleaved-1f1b,
+/// interleaved-zb and gis take any number of chunks in loop placement.
 std::span<const NamedSchedule> listNamed();
 /// nullptr if there is none of that name. Parameters after the name are not
 /// looked at.
 const NamedSchedule *findNamed(std::string_view name);
 
-/// The schedule `name` for any number of devices and microbatches. The order
-/// follows from the placement, the microbatches, the passes that stages have
-/// and the bytes they keep; durations play no part (named schedules assume
-/// F = B = W). gpipe and 1f1b use fused backward passes, zb-h1 and v-half split
-/// ones. A memory limit only keeps W's from being put off; whether it is met is
-/// for `verify` to say.
+/// The schedule `name`, with its parameters ("gis:group=4"), for any number of
+/// devices and microbatches. The order follows from the placement, the
+/// microbatches, the passes that stages have and the bytes they keep; durations
+/// play no part (named schedules assume F = B = W). gpipe, 1f1b,
+/// interleaved-1f1b and 1f1b-v use fused backward passes, dualpipe-v both, the
+/// others split ones. R runs directly before the first backward pass of its
+/// microbatch. Where idle time of fill and drain is filled, a device holds at
+/// most what the schedule needs in steady state on the device that holds most;
+/// a memory limit below that only keeps passes from being moved; whether it is
+/// met is for `verify` to say.
 ///
 /// Returns nullopt and sets `error` (one line) where there is no such schedule
 /// or the placement does not fit it. Requires `!problem.check()`.
