@@ -6,6 +6,7 @@
 #include "weir/Schedule/Simulation.h"
 
 #include <algorithm>
+#include <set>
 
 namespace weir::schedule {
 
@@ -15,6 +16,19 @@ std::string toString(const Pass &pass) {
   if (pass.kind != PassKind::Update)
     result += " mb " + std::to_string(pass.microbatch);
   return result;
+}
+
+void appendUpdates(const Problem &problem, Schedule &schedule) {
+  for (std::vector<Pass> &order : schedule.order) {
+    std::vector<int> stages; // by their last passes, the latest one first
+    std::set<int> seen;
+    for (auto pass = order.rbegin(); pass != order.rend(); ++pass)
+      if (seen.insert(pass->stage).second && pass->kind != PassKind::Update &&
+          problem.stages[pass->stage].update > 0)
+        stages.push_back(pass->stage);
+    for (auto stage = stages.rbegin(); stage != stages.rend(); ++stage)
+      order.push_back({PassKind::Update, *stage, -1});
+  }
 }
 
 /// Gradients are accumulated in the order of microbatches, whatever the

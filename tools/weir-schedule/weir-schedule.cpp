@@ -156,6 +156,9 @@ static std::string_view nameOfPlacement(const Problem &problem) {
 }
 
 static llvm::Expected<Result> evaluate(Problem problem, Schedule schedule) {
+  // Builders leave updates to their callers.
+  if (schedule.order.size() == static_cast<size_t>(problem.numDevices))
+    appendUpdates(problem, schedule);
   std::string error;
   std::optional<Simulation> simulation = simulate(problem, schedule, &error);
   if (!simulation)
@@ -356,7 +359,9 @@ static llvm::Expected<Result> readOrder(const Model &model,
       numDevices, numMicrobatches, std::move(placement), hasBackward);
   if (!problem)
     return fail(path + ": " + llvm::toString(problem.takeError()));
-  insertRecompute(*problem, schedule);
+  if (std::any_of(problem->stages.begin(), problem->stages.end(),
+                  [](const Stage &stage) { return stage.recompute; }))
+    insertRecompute(*problem, schedule);
   llvm::Expected<Result> result =
       evaluate(std::move(*problem), std::move(schedule));
   if (!result)

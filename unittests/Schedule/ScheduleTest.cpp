@@ -99,6 +99,22 @@ TEST_F(VerifyTest, wantsTheUpdateLast) {
   EXPECT_EQ(error(), "W s0 mb 1 on device 0 comes after U s0");
 }
 
+TEST(Updates, followTheLastBackwardPasses) {
+  Problem problem = unitProblem(1, 1, {0, 0, 0});
+  problem.stages[0].update = problem.stages[2].update = 1;
+  Schedule schedule{
+      "",
+      {{{F, 0, 0}, {F, 1, 0}, {F, 2, 0}, {BW, 2, 0}, {BW, 1, 0}, {BW, 0, 0}}}};
+  Schedule without = schedule;
+  appendUpdates(problem, schedule);
+  EXPECT_EQ(verify(problem, schedule), std::nullopt);
+  without.order[0].insert(without.order[0].end(), {{U, 2, -1}, {U, 0, -1}});
+  EXPECT_EQ(schedule.order, without.order);
+  // Those that are there already are left alone.
+  appendUpdates(problem, schedule);
+  EXPECT_EQ(schedule.order, without.order);
+}
+
 TEST_F(VerifyTest, wantsRecomputeBetweenForwardAndBackward) {
   schedule.order[0].insert(schedule.order[0].begin() + 1, {R, 0, 0});
   EXPECT_EQ(error(), "R s0 mb 0 on device 0: the stage has no recompute pass");
