@@ -3,6 +3,7 @@
 
 #include "weir/Schedule/Search.h"
 #include "VariantSearch.h"
+#include "weir/Schedule/ExactSearch.h"
 #include "weir/Schedule/NamedSchedules.h"
 #include "weir/Schedule/Simulation.h"
 #include "weir/Schedule/SmallestLimit.h"
@@ -308,6 +309,7 @@ public:
 
     int count = static_cast<int>(ranking.size());
     searchRound(count, 0.25);
+    solveSmall();
     searchRound((count + 2) / 3, 0.2);
     for (int i = 0; i < 4; ++i)
       searchRound(2, 0.1);
@@ -325,6 +327,10 @@ public:
     result.schedule.name = "auto";
     result.value = chosen.value;
     result.bound = lowerBound(variants[result.variant], options.objective);
+    for (size_t i = 0; i < bounds.size(); ++i)
+      if (candidates[0][i]->variant == result.variant &&
+          !candidates[0][i]->hasReduced())
+        result.bound.seconds = std::max(result.bound.seconds, bounds[i]);
     result.values = best.valuesOfVariants();
     for (const auto &row : candidates)
       for (const std::unique_ptr<Candidate> &candidate : row)
@@ -449,6 +455,32 @@ private:
       }
     });
     exchange();
+  }
+
+  /// Proves what is best for candidates of few passes, or how good it could be.
+  void solveSmall() {
+    static constexpr size_t kFewPasses = 200;
+    static constexpr double kNodesPerPass = 0.01; // of the effort
+    std::vector<int> chosen;
+    for (int i : ranking)
+      if (options.objective == Objective::Makespan &&
+          !candidates[0][i]->hasReduced() &&
+          candidates[0][i]->trialPasses() <= kFewPasses && !isDone(i))
+        chosen.push_back(i);
+    std::vector<ExactResult> results(chosen.size());
+    onThreads([&](size_t t) {
+      for (size_t i = t; i < chosen.size(); i += candidates.size())
+        if (!clock.isOver(kRoundsEnd))
+          results[i] = exactMakespan(
+              variants[candidates[0][chosen[i]]->variant],
+              static_cast<int64_t>(kNodesPerPass * passes / chosen.size()));
+    });
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      double &bound = bounds[chosen[i]];
+      bound = std::max(bound, results[i].bound);
+      if (results[i].status == ExactResult::Status::Optimal)
+        best.offer(candidates[0][chosen[i]]->variant, results[i].schedule);
+    }
   }
 
   /// Goes over to all microbatches with up to `count` candidates, the best one
