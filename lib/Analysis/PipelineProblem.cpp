@@ -7,6 +7,10 @@
 
 #include "weir/Analysis/PipelineProblem.h"
 
+#include "weir/Schedule/BlockJson.h"
+
+#include "llvm/Support/MemoryBuffer.h"
+
 using namespace mlir;
 using namespace weir;
 
@@ -199,6 +203,13 @@ std::optional<ListedPlacement> weir::getListedPlacement(StringRef placement) {
                          *llvm::max_element(*devices) + 1};
 }
 
+std::string weir::listPlacement(ArrayRef<int> placement) {
+  std::string text;
+  for (int device : placement)
+    text += (text.empty() ? "" : ",") + std::to_string(device);
+  return text;
+}
+
 std::optional<std::vector<int>> weir::readPlacement(StringRef placement,
                                                     int64_t stages,
                                                     int64_t devices,
@@ -241,4 +252,27 @@ std::optional<std::vector<int>> weir::readPlacement(StringRef placement,
       return refuse("placement " + placement + " leaves device " +
                     Twine(device) + " without a stage");
   return std::vector<int>(list->begin(), list->end());
+}
+
+static constexpr StringLiteral blockPrefix = "block:";
+
+bool weir::isBlockFile(StringRef schedule) {
+  return schedule.starts_with(blockPrefix);
+}
+
+std::optional<schedule::PlacedBlock> weir::readBlockFile(StringRef schedule,
+                                                         std::string &error) {
+  StringRef path = schedule.drop_front(blockPrefix.size());
+  auto file = llvm::MemoryBuffer::getFile(path);
+  if (!file) {
+    error = ("cannot open block file '" + path +
+             "': " + file.getError().message())
+                .str();
+    return std::nullopt;
+  }
+  std::optional<schedule::PlacedBlock> block =
+      schedule::readBlock(std::string_view((*file)->getBuffer()), &error);
+  if (!block)
+    error = (path + ": " + error).str();
+  return block;
 }

@@ -71,7 +71,8 @@ struct Options {
   cl::opt<std::string> placement{
       "placement",
       cl::desc("Where the stages are: linear, loop, v, or the device of each, "
-               "such as 0,1,2,2,1,0 (default: what the schedule wants)"),
+               "such as 0,1,2,2,1,0 (default: what the schedule wants; auto "
+               "tries several)"),
       cl::value_desc("NAME"), cl::cat(getToolCategory())};
   cl::opt<std::string> chunks{
       "chunks",
@@ -89,8 +90,8 @@ struct Options {
       cl::value_desc("NAME"), cl::init("makespan"), cl::cat(getToolCategory())};
   cl::opt<std::string> timeBudget{
       "time-budget",
-      cl::desc("Seconds that auto searches (default: a fixed number of steps, "
-               "the same on every machine)"),
+      cl::desc("How long auto searches, in seconds of two cores of the year "
+               "2020, so that it finds the same on every machine (default: 2)"),
       cl::value_desc("S"), cl::cat(getToolCategory())};
   cl::opt<std::string> searchSeed{
       "search-seed", cl::desc("Seed of the search of auto (default: 1)"),
@@ -197,6 +198,10 @@ static std::optional<CompilerOptions> readOptions() {
       return std::nullopt;
   if (!options.cuts.empty() && options.stages == 0)
     options.stages = options.cuts.size() + 1;
+  std::string ignored;
+  if (isBlockFile(options.schedule) && !given.devices.getNumOccurrences())
+    if (auto block = readBlockFile(options.schedule, ignored))
+      options.devices = block->numDevices;
   if (auto listed = getListedPlacement(options.placement)) {
     if (!given.devices.getNumOccurrences())
       options.devices = listed->devices;

@@ -8,9 +8,11 @@
 #include "weir/Driver/Compiler.h"
 
 #include "weir/Analysis/PipelineProblem.h"
+#include "weir/Analysis/ProgramLiveness.h"
 #include "weir/Conversion/Passes.h"
 #include "weir/Dialect/Transforms/Passes.h"
 #include "weir/Schedule/NamedSchedules.h"
+#include "weir/Schedule/Simulation.h"
 #include "weir/Target/HostTarget.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -53,11 +55,18 @@ struct Layout {
 
 } // namespace
 
-/// What the user chose, or what the schedule is made for: for auto and blocks
-/// two stages per device, forth and back.
+/// What the user chose, or what the schedule is made for: for auto two stages
+/// per device, forth and back.
 static Layout getLayout(const CompilerOptions &options) {
   const schedule::NamedSchedule *named = schedule::findNamed(options.schedule);
   Layout layout{options.stages, options.placement};
+  std::string error;
+  if (isBlockFile(options.schedule) && layout.placement.empty())
+    if (auto block = readBlockFile(options.schedule, error)) {
+      layout.placement = listPlacement(block->placement);
+      if (layout.stages == 0)
+        layout.stages = block->placement.size();
+    }
   if (layout.stages == 0)
     layout.stages = options.devices * (options.chunks ? options.chunks
                                        : named        ? named->stagesPerDevice
@@ -69,8 +78,7 @@ static Layout getLayout(const CompilerOptions &options) {
 }
 
 std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
-  if (options.schedule != "auto" &&
-      !StringRef(options.schedule).starts_with("block:") &&
+  if (options.schedule != "auto" && !isBlockFile(options.schedule) &&
       !schedule::findNamed(options.schedule)) {
     std::string known;
     for (const schedule::NamedSchedule &schedule : schedule::listNamed())
@@ -78,6 +86,9 @@ std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
     return "unknown schedule '" + options.schedule + "'; known are " + known +
            "block:FILE, auto";
   }
+  std::string error;
+  if (isBlockFile(options.schedule) && !readBlockFile(options.schedule, error))
+    return error;
   if (options.objective != "makespan" && options.objective != "span")
     return "unknown objective '" + options.objective +
            "'; known are makespan and span";
@@ -114,7 +125,6 @@ std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
     return "the memory limit must not be negative";
   if (options.chunks < 0)
     return "needs at least one chunk, got " + std::to_string(options.chunks);
-  std::string error;
   Layout layout = getLayout(options);
   if (options.chunks && layout.stages != options.devices * options.chunks)
     return std::to_string(layout.stages) + " stages are not " +
@@ -146,7 +156,7 @@ static void addCutPasses(PassManager &passes, const CompilerOptions &options) {
   partition.stages = layout.stages;
   partition.devices = options.devices;
   partition.placement = layout.placement;
-  partition.memoryLimit = options.memoryLimit;
+  partition.memoryLimit = options.cutLimit.value_or(options.memoryLimit);
   partition.stateTensors = options.optimizer == "adamw" ? 2 : 1;
   partition.cuts.assign(options.cuts.begin(), options.cuts.end());
   passes.addPass(createWeirPartition(partition));
@@ -209,7 +219,6 @@ static FailureOr<LargestArena>
 tryLimit(ModuleOp module, CompilerOptions options, int64_t limit) {
   options.memoryLimit = limit;
   // Whether any order fits is all that matters here.
-  options.searchSteps = 1;
   options.timeBudget = 0;
   std::vector<Diagnostic> ignored;
   OwningOpRef<ModuleOp> copy = tryPlan(module, options, ignored);
@@ -218,23 +227,159 @@ tryLimit(ModuleOp module, CompilerOptions options, int64_t limit) {
   return getLargestArena(*copy);
 }
 
-/// The smallest limit that compilation meets, to a hundredth, by bisection. The
-/// limit steers the cut and how long W's are put off, so no single plan tells.
-static FailureOr<LargestArena>
-findSmallestLimit(ModuleOp module, const CompilerOptions &options) {
-  FailureOr<LargestArena> best = tryLimit(module, options, 0);
-  if (failed(best))
+namespace {
+
+/// A limit that compilation meets, and what it needs under that limit.
+struct MetLimit {
+  int64_t limit = 0;
+  LargestArena arena;
+};
+
+} // namespace
+
+/// The least that compilation needs under any limit, to a hundredth, by
+/// bisection from the limit of `options`, which it did not meet. The limit
+/// steers the cut and the order, so no single plan tells.
+static FailureOr<MetLimit> findSmallestLimit(ModuleOp module,
+                                             const CompilerOptions &options) {
+  FailureOr<LargestArena> unlimited = tryLimit(module, options, 0);
+  if (failed(unlimited))
     return failure();
+  MetLimit best{0, *unlimited};
   int64_t refused = options.memoryLimit;
-  while (best->bytes - refused > best->bytes / 100) {
-    int64_t middle = refused + (best->bytes - refused) / 2;
+  while (best.arena.bytes - refused > best.arena.bytes / 100) {
+    int64_t middle = refused + (best.arena.bytes - refused) / 2;
     FailureOr<LargestArena> arena = tryLimit(module, options, middle);
     if (failed(arena))
       refused = middle;
-    else if (arena->bytes < best->bytes)
-      best = arena;
+    else if (arena->bytes < best.arena.bytes)
+      best = {middle, *arena};
   }
   return best;
+}
+
+/// Whether the user left it to auto how the model is cut and placed.
+static bool isLayoutOpen(ModuleOp module, const CompilerOptions &options) {
+  return options.schedule == "auto" && options.devices > 1 &&
+         options.placement.empty() && options.chunks == 0 &&
+         options.stages == 0 && options.cuts.empty() && !isCut(module);
+}
+
+/// The ways to cut and place a model that auto tries, each for a part of its
+/// time.
+static std::vector<CompilerOptions> getLayouts(const CompilerOptions &options) {
+  std::vector<CompilerOptions> layouts;
+  for (auto [placement, chunks] : {std::pair(schedule::Placement::V, 2),
+                                   std::pair(schedule::Placement::Linear, 1),
+                                   std::pair(schedule::Placement::Loop, 2),
+                                   std::pair(schedule::Placement::V, 4)}) {
+    CompilerOptions &layout = layouts.emplace_back(options);
+    layout.placement = schedule::placementName(placement);
+    layout.chunks = chunks;
+    layout.timeBudget /= 2;
+  }
+  return layouts;
+}
+
+/// Seconds of the objective that the programs of `module` take by estimate.
+static FailureOr<double> predictValue(ModuleOp module,
+                                      const CompilerOptions &options) {
+  PipelineOp pipeline = getOnlyPipeline(module);
+  if (!pipeline)
+    return failure();
+  SmallVector<ProgramOp> programs = getPrograms(pipeline);
+  schedule::Problem problem =
+      buildProblem(pipeline, getPlacement(pipeline, programs), programs.size(),
+                   programs.front().getMicrobatches());
+  auto times = schedule::simulate(problem, getOrder(programs));
+  if (!times)
+    return failure();
+  return options.objective == "span" ? times->span : times->makespan;
+}
+
+/// Replaces what `module` holds by what `other` holds.
+static void takeFrom(ModuleOp module, ModuleOp other) {
+  module->setAttrs(other->getAttrDictionary());
+  module.getBodyRegion().takeBody(other.getBodyRegion());
+}
+
+static void emitAll(ModuleOp module, std::vector<Diagnostic> &diagnostics) {
+  for (Diagnostic &diagnostic : diagnostics)
+    module.getContext()->getDiagEngine().emit(std::move(diagnostic));
+}
+
+/// Says what the smallest limit is that compilation can meet, or plans `module`
+/// by another cut.
+static LogicalResult planAtSmallestLimit(ModuleOp module,
+                                         const CompilerOptions &options,
+                                         std::vector<Diagnostic> &diagnostics) {
+  FailureOr<MetLimit> smallest = findSmallestLimit(module, options);
+  if (failed(smallest)) {
+    // No limit can be met: the passes say what is wrong.
+    emitAll(module, diagnostics);
+    return failure();
+  }
+  if (smallest->arena.bytes <= options.memoryLimit) {
+    // The cut knows what a device needs only roughly, and refused too early.
+    CompilerOptions otherCut = options;
+    otherCut.cutLimit = smallest->limit;
+    std::vector<Diagnostic> said;
+    if (OwningOpRef<ModuleOp> planned = tryPlan(module, otherCut, said)) {
+      takeFrom(module, *planned);
+      emitAll(module, said);
+      return success();
+    }
+  }
+  return emitError(UnknownLoc::get(module.getContext()), "schedule ")
+         << options.schedule << " on " << options.devices
+         << " devices cannot meet a memory limit of " << options.memoryLimit
+         << " bytes per device; the smallest limit it can meet is "
+         << smallest->arena.bytes << " bytes, which device "
+         << smallest->arena.device << " needs";
+}
+
+/// Plans `module` in the way of `layouts` that is fastest by estimate, or where
+/// none meets the memory limit, in the way that needs least.
+static LogicalResult planBest(ModuleOp module,
+                              ArrayRef<CompilerOptions> layouts) {
+  OwningOpRef<ModuleOp> best;
+  double bestValue = std::numeric_limits<double>::infinity();
+  std::vector<Diagnostic> bestSaid, firstSaid;
+  for (const CompilerOptions &layout : layouts) {
+    std::vector<Diagnostic> said;
+    OwningOpRef<ModuleOp> planned = tryPlan(module, layout, said);
+    if (!planned) {
+      if (firstSaid.empty())
+        firstSaid = std::move(said);
+      continue;
+    }
+    FailureOr<double> value = predictValue(*planned, layout);
+    if (failed(value) || *value >= bestValue)
+      continue;
+    bestValue = *value;
+    best = std::move(planned);
+    bestSaid = std::move(said);
+  }
+  if (best) {
+    takeFrom(module, *best);
+    emitAll(module, bestSaid);
+    return success();
+  }
+  const CompilerOptions *least = &layouts.front();
+  if (layouts.size() > 1 && layouts.front().memoryLimit != 0) {
+    int64_t leastBytes = std::numeric_limits<int64_t>::max();
+    for (const CompilerOptions &layout : layouts) {
+      FailureOr<MetLimit> smallest = findSmallestLimit(module, layout);
+      if (failed(smallest) || smallest->arena.bytes >= leastBytes)
+        continue;
+      leastBytes = smallest->arena.bytes;
+      least = &layout;
+    }
+  }
+  if (least->memoryLimit != 0)
+    return planAtSmallestLimit(module, *least, firstSaid);
+  emitAll(module, firstSaid);
+  return failure();
 }
 
 LogicalResult weir::compileTo(ModuleOp module, Level target,
@@ -252,29 +397,11 @@ LogicalResult weir::compileTo(ModuleOp module, Level target,
            << arena << " bytes on a device, more than the memory limit of "
            << options.memoryLimit << " bytes";
   }
-  if (options.memoryLimit == 0 || target < Level::Plan)
+  bool isOpen = isLayoutOpen(module, options);
+  if (target < Level::Plan || (options.memoryLimit == 0 && !isOpen))
     return runPasses(module, target, options);
-  std::vector<Diagnostic> diagnostics;
-  OwningOpRef<ModuleOp> planned = tryPlan(module, options, diagnostics);
-  FailureOr<LargestArena> smallest;
-  if (planned) {
-    module->setAttrs(planned->getOperation()->getAttrDictionary());
-    module.getBodyRegion().takeBody(planned->getBodyRegion());
-  } else {
-    smallest = findSmallestLimit(module, options);
-  }
-  if (planned || failed(smallest)) {
-    // Where no limit can be met the passes say what is wrong.
-    for (Diagnostic &diagnostic : diagnostics)
-      module.getContext()->getDiagEngine().emit(std::move(diagnostic));
-    return success(static_cast<bool>(planned));
-  }
-  return emitError(UnknownLoc::get(module.getContext()), "schedule ")
-         << options.schedule << " on " << options.devices
-         << " devices cannot meet a memory limit of " << options.memoryLimit
-         << " bytes per device; the smallest limit it can meet is "
-         << smallest->bytes << " bytes, which device " << smallest->device
-         << " needs";
+  return planBest(module, isOpen ? getLayouts(options)
+                                 : std::vector<CompilerOptions>{options});
 }
 
 static LogicalResult runPasses(ModuleOp module, Level target,
@@ -315,7 +442,6 @@ static LogicalResult runPasses(ModuleOp module, Level target,
     schedule.placement = getLayout(options).placement;
     schedule.objective = options.objective;
     schedule.timeBudget = options.timeBudget;
-    schedule.searchSteps = options.searchSteps;
     schedule.seed = options.searchSeed;
     passes.addPass(createWeirSchedule(schedule));
   }

@@ -154,9 +154,12 @@ static void printPrediction(const Prediction &prediction,
   for (ProgramOp program : programs)
     largestArena =
         std::max<int64_t>(largestArena, program.getArena().value_or(0));
+  double gap = bound.seconds > 0
+                   ? prediction.times.makespan / bound.seconds - 1.0
+                   : 0.0;
   os << "  predicted makespan      "
-     << llvm::format("%.6f s (lower bound %.6f s)\n", prediction.times.makespan,
-                     bound.seconds)
+     << llvm::format("%.6f s (lower bound %.6f s, gap %.1f %%)\n",
+                     prediction.times.makespan, bound.seconds, 100.0 * gap)
      << "  predicted bubble        "
      << llvm::format("%.1f %% of the busiest device\n",
                      100.0 * prediction.times.bubbleRatio)

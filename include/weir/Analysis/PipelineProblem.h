@@ -13,7 +13,7 @@
 #define WEIR_ANALYSIS_PIPELINEPROBLEM_H
 
 #include "weir/Dialect/IR/WeirDialect.h"
-#include "weir/Schedule/Problem.h"
+#include "weir/Schedule/NamedSchedules.h"
 
 #include "llvm/ADT/SetVector.h"
 
@@ -74,6 +74,15 @@ struct ListedPlacement {
   int64_t stages = 0, devices = 0;
 };
 std::optional<ListedPlacement> getListedPlacement(llvm::StringRef placement);
+
+/// The placement as `readPlacement` reads it: "0,1,1,0".
+std::string listPlacement(llvm::ArrayRef<int> placement);
+
+/// Whether the name of a schedule is `block:FILE`, and the block in that file;
+/// without one, nullopt and one line in `error`.
+bool isBlockFile(llvm::StringRef schedule);
+std::optional<schedule::PlacedBlock> readBlockFile(llvm::StringRef schedule,
+                                                   std::string &error);
 
 } // namespace weir
 

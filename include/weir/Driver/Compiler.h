@@ -30,15 +30,18 @@ struct CompilerOptions {
   std::optional<int64_t> microbatches; ///< default: two per device
   std::string schedule = "1f1b"; ///< a name, block:FILE or auto
   /// linear, loop, v or the device of each stage, separated by commas; default:
-  /// the schedule's own.
+  /// the schedule's own. Where neither this nor the stages are given, auto tries
+  /// several on the way to a plan; on shorter ways it takes v with two chunks.
   std::string placement;
   int64_t chunks = 0; ///< stages per device; default: as the schedule wants
   int64_t stages = 0; ///< default: devices times chunks
   int64_t memoryLimit = 0; ///< per device; 0: none
+  std::optional<int64_t> cutLimit; ///< of the cut alone; default: memoryLimit
   std::string objective = "makespan"; ///< of auto: makespan or span
-  double timeBudget = 0;   ///< seconds of search of auto; 0: a number of steps
-  int64_t searchSteps = 0; ///< orders that auto tries; 0: a default number
-  int64_t searchSeed = 1;
+  /// How long auto searches, in seconds of two cores of the year 2020: a number
+  /// of trials that is the same on every machine.
+  double timeBudget = 2;
+  int64_t searchSeed = 1; ///< of auto
   std::vector<int64_t> cuts;
   std::string optimizer = "adamw";
   double weightDecay = 0.1, momentum = 0.9, beta1 = 0.9, beta2 = 0.95;

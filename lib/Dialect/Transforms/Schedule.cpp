@@ -23,6 +23,7 @@
 #include "weir/Schedule/LowerBound.h"
 #include "weir/Schedule/NamedSchedules.h"
 #include "weir/Schedule/Simulation.h"
+#include "weir/Schedule/SmallestLimit.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Remarks.h"
@@ -120,9 +121,19 @@ struct Schedule : weir::impl::WeirScheduleBase<Schedule> {
   LogicalResult scheduleOne(PipelineOp pipeline);
   LogicalResult checkOptions(PipelineOp pipeline);
   ScheduleRequest getRequest() {
-    return {schedule, objective, searchSteps, timeBudget, seed};
+    return {schedule, objective, timeBudget, seed};
   }
   FailureOr<std::vector<int>> placeStages(PipelineOp pipeline);
+  /// Writes the programs of `order`; returns the times that they are made from.
+  FailureOr<schedule::Simulation>
+  writePrograms(PipelineOp pipeline, const schedule::Problem &problem,
+                const schedule::Schedule &order);
+  /// Replaces the programs of `order` by those of another order, if need be, whose
+  /// buffers fit the limit as they will be planned. The problem only counts bytes;
+  /// programs lay buffers out, and receive at other moments than the simulation.
+  LogicalResult fitArenas(PipelineOp pipeline, schedule::Problem problem,
+                          schedule::Schedule order,
+                          schedule::Simulation times);
   /// `arenas` are the bytes of each device if they were held against a limit.
   void remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
                 const schedule::Schedule &order,
@@ -461,7 +472,13 @@ FailureOr<std::vector<int>> Schedule::placeStages(PipelineOp pipeline) {
   const schedule::NamedSchedule *named = schedule::findNamed(schedule);
   std::string kind = placement;
   int64_t numDevices = devices;
-  if (kind.empty()) {
+  std::string error;
+  if (kind.empty() && isBlockFile(schedule)) {
+    std::optional<schedule::PlacedBlock> block = readBlockFile(schedule, error);
+    if (!block)
+      return pipeline.emitError() << error;
+    kind = listPlacement(block->placement);
+  } else if (kind.empty()) {
     // Two stages per device, forth and back, are what most schedules under a
     // memory limit build on.
     kind = schedule::placementName(named ? named->placement
@@ -472,7 +489,6 @@ FailureOr<std::vector<int>> Schedule::placeStages(PipelineOp pipeline) {
                        ? numStages / stagesPerDevice
                        : numStages;
   }
-  std::string error;
   std::optional<std::vector<int>> placed =
       readPlacement(kind, numStages, numDevices, error);
   if (!placed)
@@ -493,14 +509,6 @@ static LogicalResult checkKinds(PipelineOp pipeline,
   return success();
 }
 
-/// Bytes of the arena of each device.
-static std::vector<int64_t> getArenas(ArrayRef<ProgramOp> programs) {
-  std::vector<int64_t> arenas;
-  for (ProgramOp program : programs)
-    arenas.push_back(planArena(program).bytes);
-  return arenas;
-}
-
 LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
   if (failed(checkOptions(pipeline)) || failed(checkGradients(pipeline)))
     return failure();
@@ -514,54 +522,116 @@ LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
   if (auto error = problem.check())
     return pipeline.emitError() << *error;
 
-  // The problem counts bytes; programs lay buffers out, and receive at other
-  // moments than the simulation. Where that takes more than the limit, the order
-  // is made for so much less.
-  constexpr int maxAttempts = 8;
   ScheduleRequest request = getRequest();
-  int64_t smallestArena = std::numeric_limits<int64_t>::max();
-  int64_t neediest = 0;
-  for (int attempt = 0; attempt < maxAttempts; ++attempt) {
-    // At last any order that fits will do.
-    if (attempt == maxAttempts - 1)
-      request.searchSteps = 1;
-    std::string error;
-    std::optional<schedule::Schedule> order = request.make(problem, error);
-    if (!order) {
-      if (attempt == 0)
-        return pipeline.emitError() << error;
-      break;
-    }
-    std::optional<schedule::Simulation> times =
-        schedule::simulate(problem, *order, &error);
-    if (!times)
-      return pipeline.emitError() << error;
-    if (failed(checkKinds(pipeline, *order)))
-      return failure();
-    ProgramWriter(pipeline, problem, *order, *times).write(memoryLimit);
-    if (!memoryLimit || !request.isAuto()) {
-      remarkOn(pipeline, problem, *order, *times, {});
-      return success();
-    }
-    SmallVector<ProgramOp> programs = getPrograms(pipeline);
-    std::vector<int64_t> arenas = getArenas(programs);
-    auto largest = llvm::max_element(arenas);
-    if (*largest <= memoryLimit) {
-      remarkOn(pipeline, problem, *order, *times, arenas);
-      return success();
-    }
-    if (*largest < smallestArena) {
-      smallestArena = *largest;
-      neediest = largest - arenas.begin();
-    }
-    for (ProgramOp program : programs)
-      program.erase();
-    for (auto [limit, arena] : llvm::zip(problem.memoryLimits, arenas))
-      limit -= std::max<int64_t>(0, arena - memoryLimit);
+  std::string error;
+  std::optional<schedule::Schedule> order = request.make(problem, error);
+  if (!order)
+    return pipeline.emitError() << error;
+  FailureOr<schedule::Simulation> times =
+      writePrograms(pipeline, problem, *order);
+  if (failed(times))
+    return failure();
+  if (!memoryLimit || !request.isAuto()) {
+    remarkOn(pipeline, problem, *order, *times, {});
+    return success();
   }
+  return fitArenas(pipeline, std::move(problem), std::move(*order),
+                   std::move(*times));
+}
+
+/// Bytes of the arenas of the pipeline's programs, by device.
+static std::vector<int64_t> getArenas(PipelineOp pipeline) {
+  std::vector<int64_t> arenas;
+  for (ProgramOp program : getPrograms(pipeline))
+    arenas.push_back(planArena(program).bytes);
+  return arenas;
+}
+
+static void erasePrograms(PipelineOp pipeline) {
+  for (ProgramOp program : getPrograms(pipeline))
+    program.erase();
+}
+
+LogicalResult Schedule::fitArenas(PipelineOp pipeline,
+                                  schedule::Problem problem,
+                                  schedule::Schedule order,
+                                  schedule::Simulation times) {
+  std::vector<int64_t> arenas = getArenas(pipeline);
+  auto fits = [&] { return *llvm::max_element(arenas) <= memoryLimit; };
+  if (fits()) {
+    remarkOn(pipeline, problem, order, times, arenas);
+    return success();
+  }
+
+  // The search gets `factor` times less memory than the limit leaves beyond what
+  // the first programs take more than their order. Halving finds a small factor
+  // that will do; of all orders that fit the best is taken.
+  std::vector<int64_t> beyond;
+  for (auto [arena, peak] : llvm::zip(arenas, times.peakBytes))
+    beyond.push_back(std::max<int64_t>(0, arena - peak));
+  constexpr int maxAttempts = 7;
+  double tooSmall = 0, factor = 1;
+  std::optional<double> enough;
+  std::optional<std::pair<double, schedule::Schedule>> best;
+  ScheduleRequest request = getRequest();
+  request.timeBudget /= 4;
+  for (int attempt = 0; attempt < maxAttempts; ++attempt) {
+    erasePrograms(pipeline);
+    for (auto [limit, bytes] : llvm::zip(problem.memoryLimits, beyond))
+      limit = std::max<int64_t>(
+          0, memoryLimit - static_cast<int64_t>(factor * bytes));
+    std::string error;
+    std::optional<schedule::Schedule> next = request.make(problem, error);
+    bool isEnough = true;
+    if (next) {
+      FailureOr<schedule::Simulation> nextTimes =
+          writePrograms(pipeline, problem, *next);
+      if (failed(nextTimes))
+        return failure();
+      arenas = getArenas(pipeline);
+      isEnough = fits();
+      double value = objective == "span" ? nextTimes->span
+                                         : nextTimes->makespan;
+      if (isEnough && (!best || value < best->first))
+        best = {value, std::move(*next)};
+    }
+    (isEnough ? enough.emplace() : tooSmall) = factor;
+    factor = enough ? (tooSmall + *enough) / 2 : 2 * factor;
+  }
+  erasePrograms(pipeline);
+  // Where nothing that was found fits, what holds least might.
+  problem.limitMemory(memoryLimit);
+  std::optional<schedule::Schedule> last =
+      best ? std::move(best->second) : schedule::oneMicrobatchAtATime(problem);
+  last->name = order.name;
+  FailureOr<schedule::Simulation> lastTimes =
+      writePrograms(pipeline, problem, *last);
+  if (failed(lastTimes))
+    return failure();
+  arenas = getArenas(pipeline);
+  if (fits()) {
+    remarkOn(pipeline, problem, *last, *lastTimes, arenas);
+    return success();
+  }
+  auto largest = llvm::max_element(arenas);
   return pipeline.emitError("no order was found whose buffers fit ")
-         << int64_t(memoryLimit) << " bytes on every device; the best one takes "
-         << smallestArena << " bytes on device " << neediest;
+         << int64_t(memoryLimit)
+         << " bytes on every device; that which holds least takes " << *largest
+         << " bytes on device " << largest - arenas.begin();
+}
+
+FailureOr<schedule::Simulation>
+Schedule::writePrograms(PipelineOp pipeline, const schedule::Problem &problem,
+                        const schedule::Schedule &order) {
+  std::string error;
+  std::optional<schedule::Simulation> times =
+      schedule::simulate(problem, order, &error);
+  if (!times)
+    return pipeline.emitError() << error;
+  if (failed(checkKinds(pipeline, order)))
+    return failure();
+  ProgramWriter(pipeline, problem, order, *times).write(memoryLimit);
+  return std::move(*times);
 }
 
 LogicalResult Schedule::checkOptions(PipelineOp pipeline) {

@@ -26,7 +26,7 @@ struct ScheduleProblems
   using WeirScheduleProblemsBase::WeirScheduleProblemsBase;
 
   void runOnOperation() override {
-    ScheduleRequest request{schedule, objective, searchSteps, timeBudget, seed};
+    ScheduleRequest request{schedule, objective, timeBudget, seed};
     if (auto error = request.check()) {
       getOperation().emitError() << *error;
       return signalPassFailure();

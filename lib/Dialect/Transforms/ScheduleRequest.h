@@ -20,9 +20,8 @@ namespace weir {
 struct ScheduleRequest {
   std::string schedule;               ///< a name, block:FILE or auto
   std::string objective = "makespan"; ///< of auto: makespan or span
-  int64_t searchSteps = 0;            ///< 0: a default number
-  double timeBudget = 0;              ///< seconds; 0: none
-  int64_t seed = 1;
+  double timeBudget = 2; ///< of auto: `schedule::SearchOptions::effort`
+  int64_t seed = 1;      ///< of auto
 
   bool isAuto() const { return schedule == "auto"; }
   schedule::Objective getObjective() const {

@@ -77,9 +77,11 @@ for fixed0, fixed1, fixed2, activations, arena in zip(*(numbers(kind, " bytes") 
 # The bubble is the share of the makespan in which the busiest device waits: an
 # uneven cut makes none.
 busy = numbers("predicted busy", " s")
-makespan, bound = map(float, re.search(r"predicted makespan +([\d.]+) s \(lower bound ([\d.]+) s\)", report).groups())
+line = r"predicted makespan +([\d.]+) s \(lower bound ([\d.]+) s, gap ([\d.]+) %\)"
+makespan, bound, gap = map(float, re.search(line, report).groups())
 bubble = float(re.search(r"predicted bubble +([\d.]+) %", report).group(1))
 expect("makespan", makespan, max(bound, max(busy)), float("inf"))
+expect("gap", gap, 100 * (makespan / bound - 1) - 0.2, 100 * (makespan / bound - 1) + 0.2)
 expect("lower bound", bound, 0.9999 * max(busy), makespan)
 expected = 100 * (1 - max(busy) / makespan)
 expect("bubble", bubble, expected - 0.06, expected + 0.06)

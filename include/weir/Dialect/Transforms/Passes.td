@@ -189,9 +189,8 @@ def WeirSchedule : Pass<"weir-schedule", "::mlir::ModuleOp"> {
     passes, among the orders that fit `memory-limit`. The limit is held against
     the arena that `weir-plan-memory` will plan, workspaces included where kernels
     have been lowered. A limit that no order meets is an error that names the
-    smallest that one does. The search tries a fixed number of orders
-    (`search-steps`), so that it finds the same on every machine; with
-    `time-budget` it stops by the clock.
+    device that needs more, and what it needs. The search makes as many trials as a given machine
+    makes in `time-budget` seconds, so that it finds the same on every machine.
 
     A remark says what was chosen and why.
   }];
@@ -210,10 +209,8 @@ def WeirSchedule : Pass<"weir-schedule", "::mlir::ModuleOp"> {
            "Bytes per device; 0 means no limit">,
     Option<"objective", "objective", "std::string", "\"makespan\"",
            "What auto makes small: makespan or span">,
-    Option<"searchSteps", "search-steps", "int64_t", "0",
-           "Orders that each thread of auto tries; 0 means a default number">,
-    Option<"timeBudget", "time-budget", "double", "0",
-           "Seconds that auto searches; 0 means as long as its steps take">,
+    Option<"timeBudget", "time-budget", "double", "2",
+           "How long auto searches, in seconds of two cores of the year 2020">,
     Option<"seed", "seed", "int64_t", "1", "Seed of the search of auto">,
   ];
   let dependentDialects = ["::weir::WeirDialect"];
@@ -255,10 +252,8 @@ def WeirScheduleProblems
            "The name of a schedule, block:FILE or auto">,
     Option<"objective", "objective", "std::string", "\"makespan\"",
            "What auto makes small: makespan or span">,
-    Option<"searchSteps", "search-steps", "int64_t", "0",
-           "Orders that each thread of auto tries; 0 means a default number">,
-    Option<"timeBudget", "time-budget", "double", "0",
-           "Seconds that auto searches; 0 means as long as its steps take">,
+    Option<"timeBudget", "time-budget", "double", "2",
+           "How long auto searches, in seconds of two cores of the year 2020">,
     Option<"seed", "seed", "int64_t", "1", "Seed of the search of auto">,
   ];
   let dependentDialects = ["::weir::WeirDialect"];
