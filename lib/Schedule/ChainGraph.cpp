@@ -388,10 +388,16 @@ std::optional<ChainOrder> fromSchedule(const ChainGraph &graph,
     for (const Pass &pass : schedule.order[d]) {
       if (pass.kind == PassKind::Update)
         continue;
-      auto it = chainOf.find({pass.kind, pass.stage});
-      if (it == chainOf.end())
+      if (auto it = chainOf.find({pass.kind, pass.stage});
+          it != chainOf.end()) {
+        order[d].push_back(it->second);
+        continue;
+      }
+      if (pass.kind != PassKind::Backward)
         return std::nullopt;
-      order[d].push_back(it->second);
+      for (PassKind part : {PassKind::BackwardInput, PassKind::BackwardWeight})
+        if (auto it = chainOf.find({part, pass.stage}); it != chainOf.end())
+          order[d].push_back(it->second);
     }
   return order;
 }

@@ -145,8 +145,8 @@ int exceedsLimit(const ChainGraph &graph, const ChainOrder &order);
 
 Schedule toSchedule(const ChainGraph &graph, const ChainOrder &order);
 
-/// nullopt if `schedule` mixes fused and split passes, or has others than the
-/// graph.
+/// Splits fused passes where the graph has them split; nullopt if it has only
+/// the fused pass of one that is split.
 std::optional<ChainOrder> fromSchedule(const ChainGraph &graph,
                                        const Schedule &schedule);
 

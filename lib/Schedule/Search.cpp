@@ -15,6 +15,7 @@
 #include <memory>
 #include <numeric>
 #include <thread>
+#include <utility>
 
 namespace weir::schedule {
 
@@ -53,6 +54,12 @@ bool fitsLimits(const Problem &problem, const Simulation &simulation) {
         limit && simulation.peakBytes[d] > *limit)
       return false;
   return true;
+}
+
+bool fusedIsShorter(const Stage &stage) {
+  return stage.hasBackwardInput && stage.hasBackwardWeight &&
+         stage.duration(PassKind::Backward) <
+             stage.backwardInput + stage.backwardWeight;
 }
 
 /// One variant with one choice of fused and split backward passes, as one
@@ -95,6 +102,9 @@ public:
   double trialBound() const {
     return lowerBound(trialProblem(), objective).seconds;
   }
+  /// The named schedules of the whole problem that were built since the last
+  /// call.
+  std::vector<Schedule> takeNamed() { return std::exchange(named, {}); }
   int64_t ordersTried() const {
     return (small ? small->ordersTried() : 0) +
            (large ? large->ordersTried() : 0);
@@ -175,23 +185,27 @@ private:
 
   /// Goes on while nothing was found, or this part of the time limit lasts.
   void offerNamed(VariantSearch &search, const Problem &problem, double part) {
-    for (const NamedSchedule &named : listNamed()) {
+    for (const NamedSchedule &entry : listNamed()) {
       if (search.hasBest() && clock.isOver(part))
         return;
       bool hadBest = search.hasBest();
       double before = hadBest ? search.bestValue() : 0;
-      offerNamed(named.name, search, problem);
+      offerNamed(entry.name, search, problem);
       if (search.hasBest() && (!hadBest || search.bestValue() < before))
-        bestNamed = named.name;
+        bestNamed = entry.name;
     }
   }
 
-  static void offerNamed(std::string_view name, VariantSearch &search,
-                         const Problem &problem) {
-    if (std::optional<Schedule> schedule = buildNamed(name, problem, nullptr))
-      if (std::optional<ChainOrder> order =
-              fromSchedule(search.chains(), *schedule))
-        search.offer(*order);
+  void offerNamed(std::string_view name, VariantSearch &search,
+                  const Problem &problem) {
+    std::optional<Schedule> schedule = buildNamed(name, problem, nullptr);
+    if (!schedule)
+      return;
+    if (std::optional<ChainOrder> order =
+            fromSchedule(search.chains(), *schedule))
+      search.offer(*order);
+    if (problem.numMicrobatches == this->problem.numMicrobatches)
+      named.push_back(std::move(*schedule));
   }
 
   const Problem &problem;
@@ -201,7 +215,8 @@ private:
   const Clock &clock;
   uint64_t seed;
   bool isReduced = false;
-  std::string_view bestNamed; // what the trial's best began with
+  std::string_view bestNamed;  // what the trial's best began with
+  std::vector<Schedule> named; // as they are, fused and split passes mixed
   std::unique_ptr<VariantSearch> small, large;
 };
 
@@ -242,6 +257,25 @@ public:
     double value; // seconds
     Schedule schedule;
   };
+
+  /// Fuses B's with the W's that follow them right away, where a fused pass is
+  /// shorter and that helps.
+  void fuseAdjacent() {
+    const Problem &problem = variants[best];
+    for (const Entry &entry : std::vector<Entry>(equals)) {
+      std::vector<bool> isShorter;
+      for (const Stage &stage : problem.stages)
+        isShorter.push_back(fusedIsShorter(stage));
+      offer(best, fused(entry.schedule, isShorter));
+      for (size_t s = 0; s < isShorter.size(); ++s)
+        if (isShorter[s]) {
+          std::vector<bool> only(isShorter.size(), false);
+          only[s] = true;
+          offer(best, fused(equals.front().schedule, only));
+        }
+    }
+  }
+
   /// Of the best schedules the one that suffers least when durations vary.
   const Entry &mostRobust() const {
     static constexpr double kPercent = 5;
@@ -267,6 +301,24 @@ public:
   }
 
 private:
+  static Schedule fused(const Schedule &schedule,
+                        const std::vector<bool> &stages) {
+    Schedule result = schedule;
+    for (std::vector<Pass> &order : result.order) {
+      std::vector<Pass> kept;
+      for (const Pass &pass : order)
+        if (pass.kind == PassKind::BackwardWeight && stages[pass.stage] &&
+            !kept.empty() &&
+            kept.back() ==
+                Pass{PassKind::BackwardInput, pass.stage, pass.microbatch})
+          kept.back().kind = PassKind::Backward;
+        else
+          kept.push_back(pass);
+      order = std::move(kept);
+    }
+    return result;
+  }
+
   std::span<const Problem> variants;
   Objective objective;
   std::vector<std::optional<double>> values;
@@ -314,6 +366,8 @@ public:
     for (int i = 0; i < 4; ++i)
       searchRound(2, 0.1);
     extend(3);
+    if (best.isFound())
+      best.fuseAdjacent();
     if (!best.isFound() && fallback)
       best.offer(fallback->first, fallback->second);
     return best.isFound();
@@ -353,9 +407,7 @@ private:
     add(isFused);
     // Where a fused pass is shorter than its parts, it may be worth the wait.
     for (size_t s = 0; s < stages.size(); ++s)
-      isFused[s] = stages[s].duration(PassKind::Backward) <
-                   stages[s].duration(PassKind::BackwardInput) +
-                       stages[s].duration(PassKind::BackwardWeight);
+      isFused[s] = fusedIsShorter(stages[s]);
     if (std::find(isFused.begin(), isFused.end(), true) != isFused.end())
       add(isFused);
   }
@@ -390,7 +442,14 @@ private:
           candidates[t][i]->tryNamed();
       }
     });
+    for (size_t i = 0; i < ranking.size(); ++i)
+      offerNamed(*candidates[i % step][i]);
     exchange();
+  }
+
+  void offerNamed(Candidate &candidate) {
+    for (const Schedule &schedule : candidate.takeNamed())
+      best.offer(candidate.variant, schedule);
   }
 
   /// Passes the best order of every candidate on to the other threads.
@@ -509,6 +568,7 @@ private:
         search.step();
       for (const ChainOrder &order : search.bestOrders())
         best.offer(candidate.variant, toSchedule(search.chains(), order));
+      offerNamed(candidate);
     }
   }
 
