@@ -203,7 +203,15 @@ std::string_view textColor(const Color &color) {
 Caption::Caption(const Rendered &rendered, const QuantityText &text) {
   const Simulation &simulation = rendered.simulation;
   const Problem &problem = rendered.problem;
-  boundSeconds = lowerBound(problem, Objective::Makespan).seconds;
+  // A limit that is missed is none, and the bound under it holds for others.
+  bool isMissed = false;
+  for (int device = 0; device < problem.numDevices; ++device)
+    isMissed |= simulation.peakBytes[device] >
+                problem.limit(device).value_or(simulation.peakBytes[device]);
+  Problem bounded = problem;
+  if (isMissed)
+    bounded.memoryLimits.clear();
+  boundSeconds = lowerBound(bounded, Objective::Makespan).seconds;
   makespan = text.time(simulation.makespan);
   bubble = rounded(100 * simulation.bubbleRatio, 1) + "%";
   bound = text.time(boundSeconds);

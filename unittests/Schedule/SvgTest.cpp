@@ -106,6 +106,20 @@ TEST(Svg, drawsLimitsThatAreNear) {
   EXPECT_EQ(limits(1000), 0u);
 }
 
+TEST(Svg, boundsWhatMissesItsLimitWithoutIt) {
+  RenderedCase c("zb-h1", 4, 8);
+  auto caption = [&] {
+    std::ostringstream os;
+    writeSvg(os, c.problem, c.schedule, c.simulation);
+    std::string text = os.str();
+    size_t begin = text.find("lower bound");
+    return text.substr(begin, text.find(", peak", begin) - begin);
+  };
+  std::string unlimited = caption();
+  c.problem.limitMemory(1);
+  EXPECT_EQ(caption(), unlimited);
+}
+
 TEST(Svg, drawsEveryKindOfWork) {
   RenderedCase c("1f1b", 2, 2);
   for (Stage &stage : c.problem.stages) {
