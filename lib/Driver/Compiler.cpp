@@ -229,10 +229,13 @@ tryLimit(ModuleOp module, CompilerOptions options, int64_t limit) {
 
 namespace {
 
-/// A limit that compilation meets, and what it needs under that limit.
+/// A limit that compilation meets, what it needs under that limit, and the
+/// smallest limit that is known to be met: what it needs, or where that is refused
+/// because it leads to another cut, the limit.
 struct MetLimit {
   int64_t limit = 0;
   LargestArena arena;
+  int64_t smallest = 0;
 };
 
 } // namespace
@@ -245,7 +248,7 @@ static FailureOr<MetLimit> findSmallestLimit(ModuleOp module,
   FailureOr<LargestArena> unlimited = tryLimit(module, options, 0);
   if (failed(unlimited))
     return failure();
-  MetLimit best{0, *unlimited};
+  MetLimit best{0, *unlimited, 0};
   int64_t refused = options.memoryLimit;
   while (best.arena.bytes - refused > best.arena.bytes / 100) {
     int64_t middle = refused + (best.arena.bytes - refused) / 2;
@@ -253,8 +256,12 @@ static FailureOr<MetLimit> findSmallestLimit(ModuleOp module,
     if (failed(arena))
       refused = middle;
     else if (arena->bytes < best.arena.bytes)
-      best = {middle, *arena};
+      best = {middle, *arena, 0};
   }
+  best.smallest = best.arena.bytes;
+  if (best.limit > best.arena.bytes &&
+      failed(tryLimit(module, options, best.arena.bytes)))
+    best.smallest = best.limit;
   return best;
 }
 
@@ -334,7 +341,7 @@ static LogicalResult planAtSmallestLimit(ModuleOp module,
          << options.schedule << " on " << options.devices
          << " devices cannot meet a memory limit of " << options.memoryLimit
          << " bytes per device; the smallest limit it can meet is "
-         << smallest->arena.bytes << " bytes, which device "
+         << smallest->smallest << " bytes, which device "
          << smallest->arena.device << " needs";
 }
 
@@ -370,9 +377,9 @@ static LogicalResult planBest(ModuleOp module,
     int64_t leastBytes = std::numeric_limits<int64_t>::max();
     for (const CompilerOptions &layout : layouts) {
       FailureOr<MetLimit> smallest = findSmallestLimit(module, layout);
-      if (failed(smallest) || smallest->arena.bytes >= leastBytes)
+      if (failed(smallest) || smallest->smallest >= leastBytes)
         continue;
-      leastBytes = smallest->arena.bytes;
+      leastBytes = smallest->smallest;
       least = &layout;
     }
   }

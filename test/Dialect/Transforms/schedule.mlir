@@ -2,6 +2,12 @@
 // RUN: weir-opt %t --weir-schedule="schedule=1f1b microbatches=2" --weir-verify-programs | FileCheck %s
 // RUN: weir-opt %t --weir-schedule="schedule=zb-h1 microbatches=2" --weir-verify-programs | FileCheck %s --check-prefix=SPLIT
 // RUN: weir-opt %t --weir-schedule="schedule=v-half microbatches=3" --weir-verify-programs | FileCheck %s --check-prefix=V
+// RUN: weir-opt %t --weir-schedule="schedule=gpipe placement=1,0 microbatches=2" --weir-verify-programs | FileCheck %s --check-prefix=LISTED
+// RUN: weir-opt %t --weir-schedule="schedule=auto placement=linear microbatches=4 memory-limit=4096" --weir-verify-programs --weir-plan-memory --remarks-filter=weir.schedule -o %t.auto 2>&1 | FileCheck %s --check-prefix=REMARK
+// RUN: FileCheck %s --check-prefix=AUTO < %t.auto
+// RUN: weir-opt %t --weir-schedule="schedule=1f1b microbatches=4" --remarks-filter=weir.schedule -o %t.named 2>&1 | FileCheck %s --check-prefix=NAMED
+// RUN: not weir-opt %t --weir-schedule="schedule=auto placement=linear microbatches=4 memory-limit=1500" 2>&1 | FileCheck %s --check-prefix=LIMIT
+// RUN: not weir-opt %t --weir-schedule="schedule=auto objective=speed" 2>&1 | FileCheck %s --check-prefix=OBJECTIVE
 // RUN: not weir-opt %t --weir-schedule=schedule=2f2b 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not weir-opt %t --weir-schedule="schedule=1f1b devices=3" 2>&1 | FileCheck %s --check-prefix=DEVICES
 // RUN: not weir-opt %t --weir-schedule="schedule=1f1b microbatches=0" 2>&1 | FileCheck %s --check-prefix=ZERO
@@ -37,6 +43,22 @@
 // V-LABEL: weir.program @m_device0
 // V-NOT: weir.send_start
 // V-NOT: weir.program
+
+// Devices by hand.
+// LISTED-LABEL: weir.program @m_device0
+// LISTED: weir.run forward 1 microbatch 0
+// LISTED-LABEL: weir.program @m_device1
+// LISTED: weir.run forward 0 microbatch 0
+
+// The remark says what was chosen, how far it may be from the best, and what was the
+// best that has a name.
+// REMARK: remark: [Passed] schedule | Category:weir-schedule | Remark="scheduled by auto; predicted makespan {{[0-9.e-]+}} s, bubble {{[0-9.]+}}, lower bound {{[0-9.e-]+}} s, gap {{[0-9.]+}} %; largest arena {{[0-9]+}} of 4096 bytes on device {{[01]}}; best named schedule {{[a-z0-9-]+}} with {{[0-9.e-]+}} s"
+// NAMED: Remark="scheduled by 1f1b; predicted makespan {{.*}}; largest peak {{[0-9]+}} bytes on device {{[01]}}"
+// AUTO: weir.program @m_device0 of @m device 0 microbatches 4 schedule "auto" arena {{[0-9]+}} limit 4096
+// AUTO: weir.program @m_device1
+
+// LIMIT: error: device {{[01]}} needs at least {{[0-9]+}} bytes, the limit is 1500
+// OBJECTIVE: error: unknown objective 'speed'; known are makespan and span
 
 // UNKNOWN: error: unknown schedule '2f2b'; known are {{.*}}gpipe
 // DEVICES: error: schedule 1f1b: cannot place 2 stages on 3 devices
