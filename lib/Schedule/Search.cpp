@@ -112,9 +112,9 @@ public:
 
   void tryNamed() { offerNamed(trial(), trialProblem(), 0.2); }
 
-  /// Makes orders of all microbatches from what was found for fewer: by
-  /// the same named schedule, by
-  /// repeating the middle of the best order, and by the same block shapes.
+  /// Makes orders of all microbatches from what was found for fewer: by the
+  /// same named schedule, by repeating the middle of the best order, and by the
+  /// same block shapes.
   void extend() {
     if (!bestNamed.empty())
       offerNamed(bestNamed, whole(), problem);
