@@ -181,7 +181,10 @@ TEST(AlgorithmsProperty, searchIsNearTheOptimum) {
     options.threads = 1;
     std::optional<SearchResult> result =
         search(std::span(&problem, 1), options);
-    ASSERT_EQ(!result, exact.status == ExactResult::Status::Infeasible);
+    ASSERT_EQ(!result, !oneMicrobatchAtATime(problem));
+    if (exact.status != ExactResult::Status::NotFinished) {
+      ASSERT_EQ(!result, exact.status == ExactResult::Status::Infeasible);
+    }
     if (!result)
       continue;
     ASSERT_GE(result->value, exact.bound * (1 - 1e-9));
@@ -195,7 +198,7 @@ TEST(AlgorithmsProperty, searchIsNearTheOptimum) {
   ASSERT_GT(finished, cases / 3);
   RecordProperty("mean gap", std::to_string(sum / finished));
   RecordProperty("largest gap", std::to_string(worst));
-  EXPECT_LT(sum / finished, 0.05);
+  EXPECT_LT(sum / finished, 0.02);
 }
 
 } // namespace
