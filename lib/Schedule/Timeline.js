@@ -61,6 +61,36 @@ function largestMemory(samples, from, to) {
   return largest;
 }
 
+// The colours of passes that are narrower than a pixel, mixed by the part of it
+// that each of them takes.
+class Blend {
+  constructor(width) {
+    this.sums = new Float32Array(4 * width);
+    this.isEmpty = true;
+  }
+  add(from, to, color) {
+    const last = this.sums.length / 4 - 1;
+    for (let i = Math.max(0, Math.floor(from)); i <= Math.min(last, Math.floor(to)); ++i) {
+      const part = Math.max(0.02, Math.min(to, i + 1) - Math.max(from, i));
+      for (let channel = 0; channel < 3; ++channel)
+        this.sums[4 * i + channel] += part * parseInt(color.substr(1 + 2 * channel, 2), 16);
+      this.sums[4 * i + 3] += part;
+      this.isEmpty = false;
+    }
+  }
+  draw(c, top, height) {
+    for (let i = 0; !this.isEmpty && 4 * i < this.sums.length; ++i) {
+      const part = this.sums[4 * i + 3];
+      if (part === 0) continue;
+      const [red, green, blue] = this.sums.subarray(4 * i, 4 * i + 3).map((sum) => sum / part);
+      c.globalAlpha = Math.min(1, part);
+      c.fillStyle = `rgb(${red | 0},${green | 0},${blue | 0})`;
+      c.fillRect(LEFT + i, top, 1, height);
+    }
+    c.globalAlpha = 1;
+  }
+}
+
 function kindName(kind) {
   return data.kinds[kind].name;
 }
@@ -230,17 +260,18 @@ class Panel {
     const count = flat.length / FIELDS;
     const from = this.timeAt(LEFT), to = this.timeAt(LEFT + this.width);
     const top = this.rowTop(device);
-    let drawnTo = -Infinity;
+    const blend = new Blend(Math.ceil(this.width));
     c.textAlign = "center";
     for (let i = firstIndex(count, (i) => passAt(flat, i).end >= from); i < count; ++i) {
       const pass = passAt(flat, i);
       if (pass.start > to) break;
       const x = this.x(pass.start), end = this.x(pass.end);
-      // Of passes that share a pixel, one is seen.
-      if (end - drawnTo < 0.7) continue;
-      drawnTo = end;
       const shade = data.kinds[pass.kind].shades[this.schedule.chunks[pass.stage]];
-      const width = Math.max(0.8, end - x - (end - x > 4 ? 0.7 : 0));
+      if (end - x < 1.5) {
+        blend.add(x - LEFT, end - LEFT, shade.fill);
+        continue;
+      }
+      const width = end - x - (end - x > 4 ? 0.7 : 0);
       c.fillStyle = shade.fill;
       c.fillRect(x, top, width, this.rowHeight);
       const text = pass.microbatch < 0 ? data.kinds[pass.kind].short : String(pass.microbatch);
@@ -249,6 +280,7 @@ class Panel {
         c.fillText(text, x + width / 2, top + this.rowHeight / 2 + 0.5);
       }
     }
+    blend.draw(c, top, this.rowHeight);
   }
 
   // Exchanges of gradients run beside the passes: at the bottom of the lane.

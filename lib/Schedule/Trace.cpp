@@ -57,33 +57,32 @@ private:
   /// Begins an event; the caller adds what else it has, and "}". The passes of
   /// a device are its thread 0.
   void begin(std::string_view name, char phase, int device) {
-    os << (isFirst ? "\n" : ",\n") << "{\"name\": \"" << name
-       << "\", \"ph\": \"" << phase << "\", \"pid\": " << device
-       << ", \"tid\": 0";
+    os << (isFirst ? "\n" : ",\n") << "{\"name\":\"" << name << "\",\"ph\":\""
+       << phase << "\",\"pid\":" << device << ",\"tid\":0";
     isFirst = false;
   }
   void begin(std::string_view name, char phase, int device, double seconds) {
     begin(name, phase, device);
-    os << ", \"ts\": " << microseconds(nanoseconds(seconds));
+    os << ",\"ts\":" << microseconds(nanoseconds(seconds));
   }
 
   void writeNames(int device) {
     begin("process_name", 'M', device);
-    os << ", \"args\": {\"name\": \"device " << device << "\"}}";
+    os << ",\"args\":{\"name\":\"device " << device << "\"}}";
     begin("process_sort_index", 'M', device);
-    os << ", \"args\": {\"sort_index\": " << device << "}}";
+    os << ",\"args\":{\"sort_index\":" << device << "}}";
     begin("thread_name", 'M', device);
-    os << ", \"args\": {\"name\": \"passes\"}}";
+    os << ",\"args\":{\"name\":\"passes\"}}";
   }
 
   void writePasses(int device) {
     for (const auto &[pass, start, end] : simulation.passes[device]) {
       begin(toString(pass), 'X', device, start);
-      os << ", \"dur\": " << microseconds(nanoseconds(end) - nanoseconds(start))
-         << ", \"cat\": \"" << longName(pass.kind)
-         << "\", \"args\": {\"stage\": " << pass.stage;
+      os << ",\"dur\":" << microseconds(nanoseconds(end) - nanoseconds(start))
+         << ",\"cat\":\"" << longName(pass.kind)
+         << "\",\"args\":{\"stage\":" << pass.stage;
       if (pass.microbatch >= 0)
-        os << ", \"microbatch\": " << pass.microbatch;
+        os << ",\"microbatch\":" << pass.microbatch;
       os << "}}";
     }
   }
@@ -91,9 +90,9 @@ private:
   void writeReductions(int device) {
     for (const auto &[stage, start, end] : simulation.reductions[device]) {
       std::string id =
-          ", \"cat\": \"gradients\", \"id\": \"G" + std::to_string(stage) + '"';
+          ",\"cat\":\"gradients\",\"id\":\"G" + std::to_string(stage) + '"';
       begin("gradient exchange", 'b', device, start);
-      os << id << ", \"args\": {\"stage\": " << stage << "}}";
+      os << id << ",\"args\":{\"stage\":" << stage << "}}";
       begin("gradient exchange", 'e', device, end);
       os << id << "}";
     }
@@ -109,30 +108,29 @@ private:
       bool isForward = transfer.producer.kind == PassKind::Forward;
       std::string name = "to device " + std::to_string(to);
       begin(name, 'b', from, transfer.start);
-      os << ", \"cat\": \"transfer\", \"id\": " << id
-         << ", \"args\": {\"what\": \""
+      os << ",\"cat\":\"transfer\",\"id\":" << id << ",\"args\":{\"what\":\""
          << (isForward ? "activation" : "gradient") << " of "
          << toString(transfer.producer) << "\", ";
       writeMemoryValue(transfer.bytes);
       os << "}}";
       begin(name, 'e', from, transfer.arrival);
-      os << ", \"cat\": \"transfer\", \"id\": " << id << "}";
+      os << ",\"cat\":\"transfer\",\"id\":" << id << "}";
       const TimedPass *producer = ends.producer(transfer);
       const TimedPass *reader = ends.reader(transfer);
       if (!producer || !reader)
         continue;
       // An arrow belongs to the slice that its time is in.
       begin("transfer", 's', from, producer->start);
-      os << ", \"cat\": \"flow\", \"id\": " << id << "}";
+      os << ",\"cat\":\"flow\",\"id\":" << id << "}";
       begin("transfer", 'f', to, reader->start);
-      os << ", \"cat\": \"flow\", \"id\": " << id << ", \"bp\": \"e\"}";
+      os << ",\"cat\":\"flow\",\"id\":" << id << ",\"bp\":\"e\"}";
     }
   }
 
   void writeMemory(int device) {
     for (const MemorySample &sample : changes(simulation.memory[device])) {
       begin("memory", 'C', device, sample.time);
-      os << ", \"args\": {";
+      os << ",\"args\":{";
       writeMemoryValue(sample.bytes);
       os << "}}";
     }
@@ -140,9 +138,9 @@ private:
 
   void writeMemoryValue(int64_t bytes) {
     if (units.abstract)
-      os << "\"units\": " << number(static_cast<double>(bytes) / units.memory);
+      os << "\"units\":" << number(static_cast<double>(bytes) / units.memory);
     else
-      os << "\"bytes\": " << bytes;
+      os << "\"bytes\":" << bytes;
   }
 
   std::ostream &os;
