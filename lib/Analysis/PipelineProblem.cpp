@@ -189,9 +189,12 @@ static std::optional<SmallVector<int64_t>> readDevices(StringRef text) {
   SmallVector<StringRef> items;
   text.split(items, ',');
   SmallVector<int64_t> devices;
-  for (StringRef item : items)
-    if (item.trim().getAsInteger(10, devices.emplace_back()))
+  for (StringRef item : items) {
+    int device = 0;
+    if (item.trim().getAsInteger(10, device))
       return std::nullopt;
+    devices.push_back(device);
+  }
   return devices;
 }
 
