@@ -16,11 +16,11 @@ const mostMemory = Math.max(1e-300, ...data.schedules.flatMap((s) => [
   ...s.limits.filter((limit) => limit <= 1.5 * Math.max(...s.peaks)),
 ]));
 
-const LEFT = 64, RIGHT = 56, AXIS = 32;
+const LEFT = 64, RIGHT = 68, AXIS = 32;
 const SMALLEST_VIEW = 1e-6;
 
-function format(value) {
-  return String(Number(value.toPrecision(7)));
+function format(value, digits = 7) {
+  return String(Number(value.toPrecision(digits)));
 }
 function withUnit(value, unit) {
   return unit ? format(value) + " " + unit : format(value);
@@ -250,7 +250,8 @@ class Panel {
         c.fillText("device " + device, LEFT - 8, top + height / 2);
       }
       c.textAlign = "left";
-      c.fillText(format(this.schedule.peaks[device]), LEFT + this.width + 6,
+      const peak = format(this.schedule.peaks[device], 3);
+      c.fillText((peak + " " + this.schedule.memoryUnit).trim(), LEFT + this.width + 6,
                  Math.max(top + 6, this.memoryY(this.schedule.peaks[device], row)));
     });
   }
