@@ -41,8 +41,19 @@ BlockShapes::BlockShapes(const Problem &problem, const ChainGraph &graph)
     return 0.0;
   };
   std::vector<int> count(problem.numDevices, 0);
+  // Neighbours on one device are one chunk, except where only the turns of a
+  // zigzag are such neighbours.
+  auto followsItself = [&](int s) {
+    return s > 0 && problem.placement[s] == problem.placement[s - 1];
+  };
+  int neighbours = 0;
+  for (int s = 0; s < numStages; ++s)
+    neighbours += followsItself(s);
+  bool hasRuns = neighbours >= problem.numDevices;
   for (int s = 0; s < numStages; ++s) {
-    chunkOf.push_back(count[problem.placement[s]]++);
+    chunkOf.push_back(hasRuns && followsItself(s)
+                          ? chunkOf.back()
+                          : count[problem.placement[s]]++);
     chunks = std::max(chunks, chunkOf[s] + 1);
     bool last = s + 1 == numStages;
     forwardLag.push_back(last ? 0 : lag(forward[s], forward[s + 1]));
@@ -189,21 +200,30 @@ BlockShape BlockShapes::perturbed(BlockShape shape, Random &random) const {
 void BlockShapes::keys(const BlockShape &shape,
                        std::vector<double> &keys) const {
   int numStages = static_cast<int>(forward.size());
+  // Within a run of stages on one device nothing waits.
+  auto isRun = [&](int s) {
+    return graph.chains[forward[s]].device ==
+               graph.chains[forward[s - 1]].device &&
+           chunkOf[s] == chunkOf[s - 1];
+  };
   std::vector<double> forwardStart(numStages, 0), backwardStart(numStages, 0);
   for (int s = 1; s < numStages; ++s) {
     int chunk = chunkOf[s], before = chunkOf[s - 1];
-    forwardStart[s] =
-        forwardStart[s - 1] + graph.chains[forward[s - 1]].duration +
-        forwardLag[s - 1] +
-        (chunk == before ? shape.forwardHop[chunk] : shape.forwardTurn[before]);
+    forwardStart[s] = forwardStart[s - 1] +
+                      graph.chains[forward[s - 1]].duration +
+                      forwardLag[s - 1] +
+                      (isRun(s)          ? 0
+                       : chunk == before ? shape.forwardHop[chunk]
+                                         : shape.forwardTurn[before]);
   }
   double time = forwardStart.back() + graph.chains[forward.back()].duration +
                 shape.summit;
   for (int s = numStages - 1; s >= 0; --s) {
     if (s + 1 < numStages) {
       int chunk = chunkOf[s], before = chunkOf[s + 1];
-      time += backwardLag[s] + (chunk == before ? shape.backwardHop[chunk]
-                                                : shape.backwardTurn[chunk]);
+      time += backwardLag[s] + (isRun(s + 1)      ? 0
+                                : chunk == before ? shape.backwardHop[chunk]
+                                                  : shape.backwardTurn[chunk]);
     }
     backwardStart[s] = time;
     if (backward[s] >= 0)

@@ -20,7 +20,8 @@ int randomInt(Random &random, int low, int high);
 
 /// How the passes of one microbatch follow each other, beyond what durations
 /// and transfers demand. All in seconds. A chunk is the n-th stage of its
-/// device; the stages of a chunk follow each other from device to device.
+/// device, or the n-th run of stages; the stages of a chunk follow each other
+/// from device to device.
 ///
 ///   F0      F0 -> F0 -> F0      hop: waits between the stages of a chunk
 ///   turn                  F1    turn: waits between two chunks
