@@ -20,6 +20,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <map>
 
 using namespace mlir;
 using namespace weir;
@@ -456,7 +457,8 @@ LogicalResult ScheduleOrderOp::verifyRegions() {
 }
 
 LogicalResult ScheduleSolutionOp::verifyRegions() {
-  DenseMap<int64_t, Operation *> orders;
+  // Any number may stand here; no DenseMap takes all.
+  std::map<int64_t, Operation *> orders;
   for (Operation &op : getBody().front()) {
     auto order = dyn_cast<ScheduleOrderOp>(op);
     if (!order)

@@ -135,6 +135,21 @@ weir.schedule.solution of @p by "1f1b" {
 
 // -----
 
+// Numbers that keys of hash maps are not made of.
+// expected-note @+1 {{the problem is here}}
+weir.schedule.problem @p devices 1 microbatches 1 {
+  weir.schedule.stage 0 on 0 forward 1.0
+}
+weir.schedule.solution of @p by "1f1b" {
+  // expected-error @+1 {{is of device 9223372036854775807, but there are 1}}
+  weir.schedule.order 9223372036854775807 {
+  }
+  weir.schedule.order -9223372036854775808 {
+  }
+}
+
+// -----
+
 weir.schedule.problem @p devices 1 microbatches 1 {
   weir.schedule.stage 0 on 0 forward 1.0
 }
