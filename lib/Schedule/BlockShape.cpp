@@ -114,8 +114,17 @@ double BlockShapes::randomWeightDelay(Random &random) const {
 ListRules BlockShapes::randomRules(Random &random) const {
   ListRules rules;
   rules.overtakes = randomInt(random, 0, 3) != 0;
-  if (randomInt(random, 0, 1))
+  switch (randomInt(random, 0, 3)) {
+  case 0:
+  case 1:
+    break;
+  case 2:
     rules.patience = randomReal(random, 0, 1);
+    break;
+  case 3:
+    rules.idleBudget = randomReal(random, 0, 8 * pass);
+    break;
+  }
   return rules;
 }
 

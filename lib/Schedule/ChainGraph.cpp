@@ -119,7 +119,7 @@ ChainGraph reversed(const ChainGraph &graph) {
 
 static void measure(const ChainGraph &graph, const ChainOrder &order,
                     const std::vector<double> &ends, Timing &timing) {
-  timing.makespan = timing.span = timing.sumOfEnds = 0;
+  timing.makespan = timing.span = timing.sumOfEnds = timing.sumOfSpans = 0;
   double begin = kNever;
   for (int d = 0; d < graph.numDevices; ++d) {
     if (order[d].empty())
@@ -129,6 +129,7 @@ static void measure(const ChainGraph &graph, const ChainOrder &order,
     timing.makespan = std::max(timing.makespan, ends[d]);
     timing.span = std::max(timing.span, ends[d] - first);
     timing.sumOfEnds += ends[d];
+    timing.sumOfSpans += ends[d] - first;
   }
   timing.makespan -= begin;
 }
@@ -136,7 +137,8 @@ static void measure(const ChainGraph &graph, const ChainOrder &order,
 ListScheduler::ListScheduler(const ChainGraph &graph)
     : graph(graph), ready(graph.numPasses()), waiting(graph.numPasses()),
       next(graph.chains.size()), freeAt(graph.numDevices),
-      held(graph.numDevices), linkFree(graph.numLinks) {}
+      held(graph.numDevices), linkFree(graph.numLinks), idle(graph.numDevices) {
+}
 
 void ListScheduler::push(double time, int device) {
   events.push_back({time, device});
@@ -157,6 +159,8 @@ bool ListScheduler::run(const std::vector<double> &passKey,
   std::fill(next.begin(), next.end(), 0);
   std::fill(freeAt.begin(), freeAt.end(), 0);
   std::fill(held.begin(), held.end(), 0);
+  std::fill(idle.begin(), idle.end(), 0);
+  mostIdle = 0;
   std::fill(linkFree.begin(), linkFree.end(), 0);
   result.order.resize(graph.numDevices);
   for (std::vector<int> &row : result.order)
@@ -229,9 +233,15 @@ void ListScheduler::decide(int device, double time) {
   if (best >= 0 && overtakes(best)) {
     const Chain &first = graph.chains[head];
     size_t at = graph.at(head, next[head]);
-    if (waiting[at] == 0 && ready[at] > time &&
-        first.taken + first.workspace <= free &&
-        ready[at] - time < rules.patience * graph.chains[best].duration)
+    double wait = ready[at] - time;
+    double duration = graph.chains[best].duration;
+    bool isComing =
+        waiting[at] == 0 && wait > 0 && first.taken + first.workspace <= free;
+    bool isIdleEnough =
+        graph.chains[best].isFiller && wait < duration &&
+        idle[device] + wait <= std::max(rules.idleBudget, mostIdle) &&
+        rules.idleBudget >= 0;
+    if (isComing && (wait < rules.patience * duration || isIdleEnough))
       return push(ready[at], device);
   }
   if (best >= 0)
@@ -266,6 +276,10 @@ void ListScheduler::start(int c, double time) {
   const Chain &chain = graph.chains[c];
   int m = next[c]++;
   int device = chain.device;
+  if (!timing->order[device].empty()) {
+    idle[device] += time - freeAt[device];
+    mostIdle = std::max(mostIdle, idle[device]);
+  }
   timing->start[graph.at(c, m)] = time;
   timing->order[device].push_back(c);
   ++started;

@@ -71,7 +71,8 @@ struct Timing {
   std::vector<double> start;
   double makespan = 0;
   double span = 0;
-  double sumOfEnds = 0; // over devices
+  double sumOfEnds = 0;  // over devices
+  double sumOfSpans = 0; // likewise
 };
 
 /// How `listSchedule` chooses among the passes that may run.
@@ -81,6 +82,10 @@ struct ListRules {
   /// A pass that would still run when one of smaller key gets ready is not
   /// started if it waits for less than this part of its own duration.
   double patience = 0;
+  /// A filler is not started either if its device would not have idled for more
+  /// than this, or than another device, once the pass of smaller key is ready.
+  /// Negative: not so.
+  double idleBudget = -1;
 };
 
 /// Runs passes as they get ready, the one with the smallest `key` first, within
@@ -118,6 +123,8 @@ private:
   std::vector<double> freeAt;
   std::vector<int64_t> held;
   std::vector<double> linkFree;
+  std::vector<double> idle; // seconds since the first pass of each device
+  double mostIdle = 0;
   std::vector<Event> events;
   size_t started = 0;
 };

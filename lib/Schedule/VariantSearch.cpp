@@ -63,9 +63,11 @@ double VariantSearch::value(const Timing &timing) const {
 }
 
 double VariantSearch::cost(const Timing &timing) const {
-  double other = objective == Objective::Span ? timing.makespan : timing.span;
-  return value(timing) + 1e-3 * other +
-         1e-3 * timing.sumOfEnds / graph.numDevices;
+  static constexpr double kWeight = 1e-3;
+  if (objective == Objective::Span)
+    return timing.span + kWeight * timing.sumOfSpans / graph.numDevices;
+  return timing.makespan +
+         kWeight * (timing.span + timing.sumOfEnds / graph.numDevices);
 }
 
 bool VariantSearch::consider(Timing &timing) {
