@@ -194,6 +194,8 @@ private:
       if (search.hasBest() && (!hadBest || search.bestValue() < before))
         bestNamed = entry.name;
     }
+    if (!search.hasBest() || !clock.isOver(part))
+      search.offerAlternating();
   }
 
   void offerNamed(std::string_view name, VariantSearch &search,

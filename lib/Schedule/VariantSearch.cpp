@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "VariantSearch.h"
+#include "AlternatingOrder.h"
 #include "weir/Schedule/Simulation.h"
 #include "weir/Schedule/SmallestLimit.h"
 
@@ -109,6 +110,21 @@ void VariantSearch::offer(const ChainOrder &order) {
   offerKeys(starts);
 }
 
+void VariantSearch::offerAlternating() {
+  std::vector<double> parts = {1};
+  for (int i = 0; i < 3; ++i)
+    parts.push_back(randomReal(random, 0.5, 1));
+  for (double part : parts)
+    for (bool forward : {false, true})
+      for (bool backward : {false, true}) {
+        std::optional<ChainOrder> order =
+            alternatingOrder(graph, {forward, backward, part});
+        if (!order)
+          return;
+        offer(*order);
+      }
+}
+
 void VariantSearch::offerKeys(const std::vector<double> &starts) {
   keys = starts;
   for (bool overtakes : {false, true})
@@ -132,6 +148,10 @@ void VariantSearch::tryShape(const BlockShape &shape) {
       bestShapes.pop_back();
   }
   consider(trial);
+  // What comes close may get ahead.
+  static constexpr double kClose = 1.03;
+  if (value(trial) <= bestValue() * kClose)
+    tryReversals(trial);
 }
 
 void VariantSearch::offerShapesOf(const VariantSearch &other) {
@@ -139,7 +159,20 @@ void VariantSearch::offerShapesOf(const VariantSearch &other) {
     tryShape(entry.shape);
 }
 
-void VariantSearch::tryReversal() {
+void VariantSearch::tryReversals(Timing from) {
+  static constexpr int kMostRounds = 4;
+  double before = cost(from);
+  for (int round = 0; round < kMostRounds; ++round) {
+    if (!tryReversal(from))
+      return;
+    double after = cost(from);
+    if (after >= before * (1 - kTolerance))
+      return;
+    before = after;
+  }
+}
+
+bool VariantSearch::tryReversal(Timing &timing) {
   int last = graph.numMicrobatches - 1;
   auto mirror = [&](const std::vector<double> &starts,
                     std::vector<double> &mirrored) {
@@ -148,20 +181,31 @@ void VariantSearch::tryReversal() {
         mirrored[graph.at(c, last - m)] =
             -(starts[graph.at(c, m)] + graph.chains[c].duration);
   };
-  mirror(best.start, reverseKeys);
+  mirror(timing.start, reverseKeys);
   ++tried;
   timed += 3 * static_cast<int64_t>(graph.numPasses());
   if (!backwardScheduler.run(reverseKeys, shapes.randomRules(random),
                              reverseTrial))
-    return;
+    return false;
   for (std::vector<int> &row : reverseTrial.order)
     std::reverse(row.begin(), row.end());
+  bool found = false;
+  double least = 0;
+  auto take = [&] {
+    if (!found || cost(trial) < least) {
+      least = cost(trial);
+      timing = trial;
+    }
+    found = true;
+    consider(trial);
+  };
   if (exceedsLimit(graph, reverseTrial.order) < 0 &&
       timer.run(reverseTrial.order, trial))
-    consider(trial);
+    take();
   mirror(reverseTrial.start, keys);
   if (schedule(shapes.randomRules(random)))
-    consider(trial);
+    take();
+  return found;
 }
 
 void VariantSearch::tryShiftedKeys() {
@@ -338,18 +382,18 @@ void VariantSearch::step() {
   if (!found)
     return tryShape(shapes.random(random));
   int choice = randomInt(random, 0, 99);
-  if (choice < 25)
+  if (choice < 15)
     tryShape(shapes.random(random));
-  else if (choice < 55 && !bestShapes.empty())
+  else if (choice < 40 && !bestShapes.empty())
     tryShape(shapes.perturbed(
         bestShapes[randomInt(random, 0, 1) *
                    randomInt(random, 0,
                              static_cast<int>(bestShapes.size()) - 1)]
             .shape,
         random));
-  else if (choice < 65)
-    tryReversal();
-  else if (choice < 85)
+  else if (choice < 60)
+    tryReversals(best);
+  else if (choice < 80)
     tryShiftedKeys();
   else
     anneal();

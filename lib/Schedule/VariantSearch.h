@@ -40,6 +40,8 @@ public:
   /// Takes an order that was found elsewhere, and where it does not fit or is
   /// not good enough, what list scheduling makes of it.
   void offer(const ChainOrder &order);
+  /// Orders of a V in which devices run B's and F's in turn.
+  void offerAlternating();
   /// The same with the start of every pass.
   void offerKeys(const std::vector<double> &starts);
 
@@ -66,7 +68,10 @@ private:
   bool fitsWithBuffers(const ChainOrder &order);
   bool schedule(const ListRules &rules);
   void tryShape(const BlockShape &shape);
-  void tryReversal();
+  /// Goes backwards and forwards from an order, as long as that helps.
+  void tryReversals(Timing from);
+  /// Once; replaces `timing` by what it gives, if it gives anything.
+  bool tryReversal(Timing &timing);
   void tryShiftedKeys();
   void anneal();
   void findCriticalMoves();
