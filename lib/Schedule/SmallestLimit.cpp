@@ -205,12 +205,24 @@ private:
 
 } // namespace
 
+/// What the updates of a device's stages need, which run when nothing else is
+/// held.
+static int64_t updateBytes(const Problem &problem,
+                           const std::vector<int> &stages) {
+  int64_t most = 0;
+  for (int s : stages)
+    if (problem.stages[s].update > 0)
+      most = std::max(most, problem.stages[s].workspace(PassKind::Update));
+  return most;
+}
+
 std::vector<int64_t> smallestLimits(const Problem &problem) {
   std::vector<std::vector<int>> stages = problem.stagesOfDevices();
   std::vector<int64_t> result;
   for (int device = 0; device < problem.numDevices; ++device) {
     OneMicrobatch microbatch(problem, stages[device]);
-    int64_t low = 0, high = microbatch.upperLimit();
+    int64_t low = updateBytes(problem, stages[device]);
+    int64_t high = microbatch.upperLimit();
     while (low < high) {
       int64_t middle = low + (high - low) / 2;
       if (microbatch.order(middle))
@@ -233,7 +245,7 @@ std::optional<Schedule> oneMicrobatchAtATime(const Problem &problem) {
     if (problem.limit(device))
       limit = std::min(limit, *problem.limit(device) - problem.fixed(device));
     std::optional<std::vector<Pass>> order = microbatch.order(limit);
-    if (!order)
+    if (!order || limit < updateBytes(problem, stages[device]))
       return std::nullopt;
     std::vector<Pass> &passes = schedule.order.emplace_back();
     passes.reserve(order->size() * problem.numMicrobatches);

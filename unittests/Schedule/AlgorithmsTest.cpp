@@ -111,6 +111,8 @@ TEST(AlgorithmsProperty, namedSchedulesAreValidOrRefused) {
     problem.memoryLimits = simulation.peakBytes;
     ASSERT_EQ(verify(problem, *schedule), std::nullopt);
     expectBelow(problem, simulation);
+    appendUpdates(problem, *schedule);
+    simulation = *simulate(problem, *schedule);
     for (int device = 0; device < problem.numDevices; ++device)
       ASSERT_GE(simulation.peakBytes[device], smallestLimits(problem)[device]);
   }

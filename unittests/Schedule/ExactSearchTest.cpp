@@ -235,6 +235,18 @@ TEST(SmallestLimit, putsWeightGradientsOff) {
   EXPECT_FALSE(oneMicrobatchAtATime(problem));
 }
 
+TEST(SmallestLimit, countsUpdatesThatRun) {
+  Problem problem = unitProblem(1, 2, {0, 0});
+  problem.stages[1].workspaceBytes[static_cast<size_t>(PassKind::Update)] = 100;
+  EXPECT_EQ(smallestLimits(problem), std::vector<int64_t>{2});
+  problem.stages[1].update = 0.5;
+  EXPECT_EQ(smallestLimits(problem), std::vector<int64_t>{100});
+  problem.limitMemory(100);
+  EXPECT_TRUE(oneMicrobatchAtATime(problem));
+  problem.limitMemory(99);
+  EXPECT_FALSE(oneMicrobatchAtATime(problem));
+}
+
 TEST(SmallestLimitProperty, isReachedAndNotBeaten) {
   Random random(23);
   const int cases = numCases(400);

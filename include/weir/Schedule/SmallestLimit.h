@@ -20,7 +20,8 @@ namespace weir::schedule {
 /// one microbatch, every device has the order of its F's and of its B's given;
 /// where R's and W's go, no other device can tell. So each device can be solved
 /// alone: with a limit, a W should run as soon as it fits, as should a fused
-/// pass, for they only give back; R's are tried at all places.
+/// pass, for they only give back; R's are tried at all places. Updates come
+/// last, when nothing but the fixed bytes is held.
 ///
 /// Transfer buffers are not counted: with them the result remains a lower
 /// bound. Where all stages have backward passes, one microbatch at a time needs
