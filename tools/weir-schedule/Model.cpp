@@ -129,7 +129,7 @@ llvm::Expected<Model> Model::create() {
       return error;
   if (chunks.getNumOccurrences() && maxChunks.getNumOccurrences())
     return fail("--chunks and --max-chunks exclude each other");
-  if (!placementOption.empty()) {
+  if (placementOption.getNumOccurrences()) {
     model.givenPlacement = parsePlacement(placementOption);
     if (!model.givenPlacement)
       return fail("unknown placement '" + placementOption +
@@ -199,7 +199,7 @@ llvm::Error Model::limitMemory(double limit) {
 }
 
 bool Model::hasMemoryLimit() const {
-  return bytesLimit || (file && !file->memoryLimits.empty());
+  return bytesLimit || mostBytes || (file && !file->memoryLimits.empty());
 }
 
 llvm::Expected<Stage> Model::equalStage(int stagesPerDevice) const {
@@ -248,6 +248,11 @@ llvm::Expected<UnplacedProblem> Model::cut(int chunksPerDevice) const {
 llvm::Error Model::finish(Problem &problem) const {
   if (bytesLimit)
     problem.limitMemory(*bytesLimit);
+  if (mostBytes && problem.memoryLimits.empty())
+    problem.limitMemory(*mostBytes);
+  else if (mostBytes)
+    for (int64_t &limit : problem.memoryLimits)
+      limit = std::min(limit, *mostBytes);
   if (std::optional<std::string> error = problem.check())
     return fail(*error);
   return llvm::Error::success();
@@ -278,6 +283,15 @@ llvm::Expected<Problem> Model::problemOf(int numDevices, int numMicrobatches,
                                          bool hasBackward) const {
   Problem problem;
   int numStages = static_cast<int>(placement.size());
+  if (chunks.getNumOccurrences() &&
+      numStages != static_cast<int64_t>(numDevices) * chunks)
+    return fail(llvm::Twine(numStages) + " stages on " +
+                llvm::Twine(numDevices) + " devices, but --chunks is " +
+                llvm::Twine(chunks));
+  if (givenPlacement &&
+      placement != makePlacement(*givenPlacement, numStages, numDevices))
+    return fail("stages that are not placed as --placement=" + placementOption +
+                " says");
   if (file) {
     auto differs = [&](const char *what, int here, int there) {
       return fail(llvm::Twine(here) + " " + what + ", but " + problemFile +

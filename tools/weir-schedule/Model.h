@@ -36,7 +36,8 @@ public:
   /// Bytes of a limit on every device, given in the unit of memory; takes the
   /// place of the limits that the model has.
   llvm::Error limitMemory(double limit);
-  void limitMemoryBytes(int64_t limit) { bytesLimit = limit; }
+  /// Lets no device have more bytes than that, whatever its limit is.
+  void lowerLimits(int64_t most) { mostBytes = most; }
   bool hasMemoryLimit() const;
 
   bool isFromFile() const { return file.has_value(); }
@@ -49,8 +50,9 @@ public:
   problem(weir::schedule::Placement defaultPlacement, int defaultChunks) const;
 
   /// A problem with the given number of devices and microbatches, of stages
-  /// that are on the given devices. Fails if the model is another one. Whether
-  /// a model of equal parts has backward passes, is up to the caller.
+  /// that are on the given devices. Fails if the model is another one, or
+  /// --chunks or --placement say otherwise. Whether a model of equal parts has
+  /// backward passes, is up to the caller.
   llvm::Expected<weir::schedule::Problem> problemOf(int numDevices,
                                                     int numMicrobatches,
                                                     std::vector<int> placement,
@@ -86,7 +88,7 @@ private:
   std::optional<weir::schedule::Placement> givenPlacement;
   std::vector<double> durations = {1, 1, 1};
   std::vector<double> givenBack = {0, 1};
-  std::optional<int64_t> bytesLimit;
+  std::optional<int64_t> bytesLimit, mostBytes;
   weir::schedule::Units theUnits;
 };
 

@@ -29,7 +29,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <functional>
 #include <set>
 #include <sstream>
@@ -146,13 +145,14 @@ struct Result {
 
 } // namespace
 
-/// "v", "loop", "linear"; empty for any other placement.
+/// "v", "loop", "linear"; "as given" for any other placement, which only a
+/// problem can name.
 static std::string_view nameOfPlacement(const Problem &problem) {
   for (Placement placement : {Placement::Linear, Placement::Loop, Placement::V})
     if (problem.placement ==
         makePlacement(placement, problem.numStages(), problem.numDevices))
       return placementName(placement);
-  return "";
+  return "as given";
 }
 
 static llvm::Expected<Result> evaluate(Problem problem, Schedule schedule) {
@@ -210,6 +210,9 @@ static llvm::Expected<Result> searchBest(const Model &model) {
       std::move((*variants)[found->variant]), std::move(found->schedule));
   if (!result)
     return result.takeError();
+  // The search leaves updates out.
+  if (std::optional<std::string> missed = missedLimit(model, *result))
+    return fail("auto: " + *missed);
   result->buildSeconds = found->seconds;
   if (found->bound.seconds > result->bound.seconds)
     result->bound = std::move(found->bound);
@@ -319,9 +322,10 @@ static void insertRecompute(const Problem &problem, Schedule &schedule) {
 /// A problem that fits the passes of a file: stages are where their passes are.
 static llvm::Expected<Result> readOrder(const Model &model,
                                         const std::string &path) {
-  std::ifstream is(path);
-  if (!is)
-    return fail("cannot open '" + path + "'");
+  llvm::Expected<std::string> text = readText(path);
+  if (!text)
+    return text.takeError();
+  std::istringstream is(*text);
   std::vector<CsvFinding> findings;
   CsvProgram program = readCsvProgram(is, findings);
   // Where a problem says which passes there are, the simulation knows better;
@@ -521,7 +525,7 @@ static llvm::Error compareAll(std::ostream &os, const Model &model) {
       continue;
     }
     std::string line = llvm::toString(result.takeError());
-    if (!llvm::StringRef(line).starts_with(name + ":"))
+    if (!llvm::StringRef(line).starts_with(name))
       line = name + ": " + line;
     refused.push_back(std::move(line));
   }
@@ -645,7 +649,7 @@ static llvm::Error findPareto(std::ostream &os, Model model) {
   int64_t step = 0;
   for (;;) {
     if (limit)
-      model.limitMemoryBytes(*limit);
+      model.lowerLimits(*limit);
     llvm::Expected<Result> result = searchBest(model);
     if (!result) {
       end = llvm::toString(result.takeError());
@@ -687,9 +691,10 @@ static llvm::Error checkOptions() {
     if (pareto)
       return fail("--pareto and --jitter exclude each other");
   }
-  if (!checkFile.empty() && !scheduleNames.empty())
+  bool isCheck = checkFile.getNumOccurrences();
+  if (isCheck && !scheduleNames.empty())
     return fail("--check and --schedule exclude each other");
-  if (pareto && (!checkFile.empty() || printProblem ||
+  if (pareto && (isCheck || printProblem ||
                  llvm::any_of(scheduleNames, [](const std::string &name) {
                    return name != "auto";
                  })))
@@ -712,14 +717,15 @@ static llvm::Error run(std::ostream &os) {
       return error;
   if (pareto)
     return findPareto(os, *model);
-  if (printProblem && checkFile.empty() && scheduleNames.empty()) {
+  bool isCheck = checkFile.getNumOccurrences();
+  if (printProblem && !isCheck && scheduleNames.empty()) {
     llvm::Expected<Problem> problem = model->problem(Placement::Linear, 1);
     if (!problem)
       return problem.takeError();
     os << writeProblem(*problem, model->units());
     return llvm::Error::success();
   }
-  if (checkFile.empty() && scheduleNames.empty()) {
+  if (!isCheck && scheduleNames.empty()) {
     if (format != Format::Table)
       return fail("only --format=table compares all schedules; choose with "
                   "--schedule");
@@ -728,11 +734,11 @@ static llvm::Error run(std::ostream &os) {
 
   std::vector<Result> results;
   std::vector<std::string> names(scheduleNames);
-  if (!checkFile.empty())
+  if (isCheck)
     names.push_back(checkFile);
   for (const std::string &name : names) {
     llvm::Expected<Result> result =
-        checkFile.empty() ? buildByName(*model, name) : readOrder(*model, name);
+        isCheck ? readOrder(*model, name) : buildByName(*model, name);
     if (!result)
       return result.takeError();
     results.push_back(std::move(*result));
