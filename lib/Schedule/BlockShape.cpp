@@ -143,6 +143,15 @@ BlockShape BlockShapes::random(Random &random) const {
     shape.backwardTurn.push_back(wait(6 * pass));
   }
   shape.summit = wait(6 * pass);
+  shape.farForwardHop = shape.forwardHop;
+  shape.farBackwardHop = shape.backwardHop;
+  if (randomInt(random, 0, 1)) {
+    shape.firstFar = randomInt(random, 0, numDevices);
+    for (int c = 0; c < chunks; ++c) {
+      shape.farForwardHop[c] = wait(4 * pass);
+      shape.farBackwardHop[c] = wait(4 * pass);
+    }
+  }
   shape.interval =
       randomInt(random, 0, 1)
           ? leastInterval
@@ -157,6 +166,7 @@ BlockShape BlockShapes::random(Random &random) const {
       if (randomInt(random, 0, 3)) {
         shape.forwardTurn[c] = shape.backwardTurn[c] = through;
         shape.forwardHop[c] = shape.backwardHop[c] = 0;
+        shape.farForwardHop[c] = shape.farBackwardHop[c] = 0;
       }
   }
   shape.weightDelay = randomWeightDelay(random);
@@ -167,12 +177,15 @@ BlockShape BlockShapes::random(Random &random) const {
 BlockShape BlockShapes::perturbed(BlockShape shape, Random &random) const {
   for (int changes = randomInt(random, 1, 3); changes > 0; --changes) {
     int chunk = randomInt(random, 0, chunks - 1);
-    switch (randomInt(random, 0, 8)) {
+    bool isFar = randomInt(random, 0, 1);
+    switch (randomInt(random, 0, 9)) {
     case 0:
-      shape.forwardHop[chunk] = randomWait(random, 4 * pass);
+      (isFar ? shape.farForwardHop : shape.forwardHop)[chunk] =
+          randomWait(random, 4 * pass);
       break;
     case 1:
-      shape.backwardHop[chunk] = randomWait(random, 4 * pass);
+      (isFar ? shape.farBackwardHop : shape.backwardHop)[chunk] =
+          randomWait(random, 4 * pass);
       break;
     case 2:
       shape.forwardTurn[chunk] = randomWait(random, 6 * pass);
@@ -193,9 +206,15 @@ BlockShape BlockShapes::perturbed(BlockShape shape, Random &random) const {
     case 7:
       shape.rules = randomRules(random);
       break;
-    case 8: {
+    case 8:
+      shape.firstFar = randomInt(random, 0, numDevices);
+      break;
+    case 9: {
+      bool isForward = randomInt(random, 0, 1);
       std::vector<double> &hops =
-          randomInt(random, 0, 1) ? shape.forwardHop : shape.backwardHop;
+          isForward ? isFar ? shape.farForwardHop : shape.forwardHop
+          : isFar   ? shape.farBackwardHop
+                    : shape.backwardHop;
       double change = randomReal(random, -pass, pass);
       for (double &hop : hops)
         hop = std::max(0.0, hop + change);
@@ -215,15 +234,20 @@ void BlockShapes::keys(const BlockShape &shape,
                graph.chains[forward[s - 1]].device &&
            chunkOf[s] == chunkOf[s - 1];
   };
+  auto hop = [&](const std::vector<double> &near,
+                 const std::vector<double> &far, int s) {
+    bool isFar = graph.chains[forward[s]].device >= shape.firstFar;
+    return (isFar ? far : near)[chunkOf[s]];
+  };
   std::vector<double> forwardStart(numStages, 0), backwardStart(numStages, 0);
   for (int s = 1; s < numStages; ++s) {
     int chunk = chunkOf[s], before = chunkOf[s - 1];
-    forwardStart[s] = forwardStart[s - 1] +
-                      graph.chains[forward[s - 1]].duration +
-                      forwardLag[s - 1] +
-                      (isRun(s)          ? 0
-                       : chunk == before ? shape.forwardHop[chunk]
-                                         : shape.forwardTurn[before]);
+    forwardStart[s] =
+        forwardStart[s - 1] + graph.chains[forward[s - 1]].duration +
+        forwardLag[s - 1] +
+        (isRun(s)          ? 0
+         : chunk == before ? hop(shape.forwardHop, shape.farForwardHop, s)
+                           : shape.forwardTurn[before]);
   }
   double time = forwardStart.back() + graph.chains[forward.back()].duration +
                 shape.summit;
@@ -231,7 +255,8 @@ void BlockShapes::keys(const BlockShape &shape,
     if (s + 1 < numStages) {
       int chunk = chunkOf[s], before = chunkOf[s + 1];
       time += backwardLag[s] + (isRun(s + 1)      ? 0
-                                : chunk == before ? shape.backwardHop[chunk]
+                                : chunk == before ? hop(shape.backwardHop,
+                                                        shape.farBackwardHop, s)
                                                   : shape.backwardTurn[chunk]);
     }
     backwardStart[s] = time;

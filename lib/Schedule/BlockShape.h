@@ -29,8 +29,11 @@ int randomInt(Random &random, int low, int high);
 /// v-min, v-half and v-zb are of this form, and so are interleaved schedules:
 /// there a group of microbatches goes through one chunk before the next.
 struct BlockShape {
-  /// Per chunk: what F, and B, waits at every device.
+  /// Per chunk: what F, and B, waits at every device, the ones before
+  /// `firstFar` and the others.
   std::vector<double> forwardHop, backwardHop;
+  std::vector<double> farForwardHop, farBackwardHop;
+  int firstFar = 0;
   /// Per chunk: what F waits after it, and B before it is left.
   std::vector<double> forwardTurn, backwardTurn;
   /// Between the last F and the first B.
