@@ -14,6 +14,7 @@
 #include <limits>
 #include <memory>
 #include <numeric>
+#include <ranges>
 #include <thread>
 #include <utility>
 
@@ -110,7 +111,7 @@ public:
            (large ? large->ordersTried() : 0);
   }
 
-  void tryNamed() { offerNamed(trial(), trialProblem(), 0.2); }
+  void tryNamed(double part) { offerNamed(trial(), trialProblem(), part); }
 
   /// Makes orders of all microbatches from what was found for fewer: by the
   /// same named schedule, by repeating the middle of the best order, and by the
@@ -185,7 +186,8 @@ private:
 
   /// Goes on while nothing was found, or this part of the time limit lasts.
   void offerNamed(VariantSearch &search, const Problem &problem, double part) {
-    for (const NamedSchedule &entry : listNamed()) {
+    // Those of most use come last in the list.
+    for (const NamedSchedule &entry : std::views::reverse(listNamed())) {
       if (search.hasBest() && clock.isOver(part))
         return;
       bool hadBest = search.hasBest();
@@ -436,9 +438,11 @@ private:
     exchanged.resize(ranking.size(), std::numeric_limits<double>::infinity());
     onThreads([&](size_t t) {
       for (size_t i = t; i < ranking.size(); i += step) {
+        if (i < step)
+          candidates[t][i]->tryNamed(0.4);
+        else if (!clock.isOver(0.2))
+          candidates[t][i]->tryNamed(0.2);
         bounds[i] = candidates[t][i]->trialBound();
-        if (i < step || !clock.isOver(0.2))
-          candidates[t][i]->tryNamed();
       }
     });
     for (size_t i = 0; i < ranking.size(); ++i)
