@@ -137,9 +137,10 @@ struct Result {
   double value() const {
     return objective == Objective::Span ? simulation.span : simulation.makespan;
   }
-  /// How far the schedule may be from the best one.
+  /// How far the schedule may be from the best one. Floating point may add up
+  /// the bound in another order, which is no gap.
   double gap() const {
-    return bound.seconds > 0 ? value() / bound.seconds - 1 : 0;
+    return bound.seconds > 0 ? std::max(0.0, value() / bound.seconds - 1) : 0;
   }
 };
 
