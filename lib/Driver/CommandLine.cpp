@@ -14,6 +14,7 @@
 #include "weir/Target/OutputFile.h"
 
 #include "mlir/Bytecode/BytecodeReader.h"
+#include "mlir/IR/Remarks.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/Parser/Parser.h"
@@ -118,6 +119,12 @@ struct Options {
   cl::opt<std::string> beta2{"beta2",
                              cl::desc("beta2 of adamw (default: 0.95)"),
                              cl::value_desc("X"), cl::cat(getToolCategory())};
+  cl::opt<bool> remarks{
+      "remarks",
+      cl::desc(
+          "Say on standard error what was chosen, and why: where the model "
+          "is cut, and the schedule"),
+      cl::cat(getToolCategory())};
   cl::opt<std::string> timeline{
       "timeline",
       cl::desc("Write a picture of the schedule (SVG) to this file"),
@@ -320,6 +327,34 @@ std::optional<std::string> weir::checkFiles(ArrayRef<NamedFile> outputs,
   return std::nullopt;
 }
 
+namespace {
+
+/// Remarks as diagnostics, so that those about plans that are dropped can be
+/// dropped with them. The place that a remark is about is the whole model.
+class RemarksAsDiagnostics : public remark::detail::MLIRRemarkStreamerBase {
+public:
+  explicit RemarksAsDiagnostics(MLIRContext &context) : context(context) {}
+
+  void streamOptimizationRemark(const remark::detail::Remark &remark) override {
+    InFlightDiagnostic diag = emitRemark(UnknownLoc::get(&context));
+    for (const remark::detail::Remark::Arg &arg : remark.getArgs())
+      diag << arg.val;
+  }
+
+private:
+  MLIRContext &context;
+};
+
+} // namespace
+
+static void enableRemarks(MLIRContext &context) {
+  remark::RemarkCategories categories;
+  categories.passed = categories.analysis = "weir.*";
+  (void)remark::enableOptimizationRemarks(
+      context, std::make_unique<RemarksAsDiagnostics>(context),
+      std::make_unique<remark::RemarkEmittingPolicyAll>(), categories);
+}
+
 void weir::prepareContext(MLIRContext &context) {
   DialectRegistry registry;
   mlir::registerAllDialects(registry);
@@ -329,6 +364,8 @@ void weir::prepareContext(MLIRContext &context) {
   context.appendDialectRegistry(registry);
   // A person reads the line of the input, not the op's assembly.
   context.printOpOnDiagnostic(false);
+  if (getOptions().remarks)
+    enableRemarks(context);
 }
 
 int weir::reportError(const Twine &message) {
@@ -364,14 +401,18 @@ std::unique_ptr<InputFile> InputFile::open(StringRef path,
   content.sources.AddNewSourceBuffer(std::move(buffer), SMLoc());
   content.handler =
       std::make_unique<SourceMgrDiagnosticHandler>(content.sources, &context);
-  // An error of no place in the input, as of an option, is one line.
+  // What has no place in the input, as an error about an option, is one line.
   content.plainHandler = std::make_unique<ScopedDiagnosticHandler>(
       &context, [](Diagnostic &diagnostic) {
-        if (diagnostic.getSeverity() != DiagnosticSeverity::Error ||
-            !isa<UnknownLoc>(diagnostic.getLocation()) ||
+        if (!isa<UnknownLoc>(diagnostic.getLocation()) ||
             !diagnostic.getNotes().empty())
           return failure();
-        reportError(diagnostic.str());
+        if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
+          reportError(diagnostic.str());
+        else if (diagnostic.getSeverity() == DiagnosticSeverity::Remark)
+          llvm::WithColor::remark() << diagnostic.str() << "\n";
+        else
+          return failure();
         return success();
       });
   content.module = parseSourceFile<ModuleOp>(content.sources, &context);

@@ -16,6 +16,7 @@
 #include "weir/Target/HostTarget.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Remarks.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/Format.h"
 
@@ -133,6 +134,10 @@ std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
   if (!readPlacement(layout.placement, layout.stages, options.devices, error))
     return error;
   return std::nullopt;
+}
+
+LogicalResult weir::ignoreRemark(Diagnostic &diagnostic) {
+  return success(diagnostic.getSeverity() == DiagnosticSeverity::Remark);
 }
 
 PipelineOp weir::getOnlyPipeline(ModuleOp module) {
@@ -351,23 +356,33 @@ static LogicalResult planBest(ModuleOp module,
                               ArrayRef<CompilerOptions> layouts) {
   OwningOpRef<ModuleOp> best;
   double bestValue = std::numeric_limits<double>::infinity();
+  std::string bestName, values;
   std::vector<Diagnostic> bestSaid, firstSaid;
   for (const CompilerOptions &layout : layouts) {
+    std::string name =
+        layout.placement + " with " + std::to_string(layout.chunks) + " chunks";
     std::vector<Diagnostic> said;
     OwningOpRef<ModuleOp> planned = tryPlan(module, layout, said);
-    if (!planned) {
-      if (firstSaid.empty())
-        firstSaid = std::move(said);
-      continue;
-    }
-    FailureOr<double> value = predictValue(*planned, layout);
+    FailureOr<double> value = failure();
+    if (planned)
+      value = predictValue(*planned, layout);
+    else if (firstSaid.empty())
+      firstSaid = std::move(said);
+    values += "; " + name + ": " +
+              (succeeded(value) ? toText(*value) + " s" : "refused");
     if (failed(value) || *value >= bestValue)
       continue;
     bestValue = *value;
+    bestName = std::move(name);
     best = std::move(planned);
     bestSaid = std::move(said);
   }
   if (best) {
+    if (layouts.size() > 1)
+      remark::passed(UnknownLoc::get(module.getContext()),
+                     remark::RemarkOpts::name("layout").category("weir-layout"))
+          << "placed by " + bestName + " by predicted " +
+                 layouts.front().objective + values;
     takeFrom(module, *best);
     emitAll(module, bestSaid);
     return success();

@@ -203,6 +203,7 @@ LogicalResult weir::printReport(ModuleOp module, ModuleOp joint,
   reference.memoryLimit = 0;
   reference.cuts.clear();
   OwningOpRef<ModuleOp> other = joint.clone();
+  ScopedDiagnosticHandler withoutRemarks(module.getContext(), ignoreRemark);
   if (failed(compileTo(*other, Level::Plan, reference)))
     return failure();
   PipelineOp otherPipeline = getOnlyPipeline(*other);

@@ -156,10 +156,11 @@ static LogicalResult compile(ModuleOp module, const CompilerOptions &options) {
   }
   OwningOpRef<ModuleOp> joint;
   if (emission == Emission::Report && getLevel(module) < Level::Stages) {
+    // Cut anew for the comparison, and so in no way that could fail here.
     joint = module.clone();
-    if (failed(compileTo(*joint, Level::Joint, options)))
+    ScopedDiagnosticHandler withoutRemarks(module.getContext(), ignoreRemark);
+    if (failed(compileTo(*joint, Level::Joint, CompilerOptions())))
       return failure();
-    // The comparison is cut anew.
     joint->walk([](Operation *op) {
       op->removeAttr(attr::stage);
       op->removeAttr(attr::pass);

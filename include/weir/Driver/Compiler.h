@@ -72,6 +72,10 @@ mlir::LogicalResult compileTo(mlir::ModuleOp module, Level target,
 /// level.
 void removeKernels(mlir::ModuleOp module);
 
+/// A handler of diagnostics that swallows remarks and leaves the rest to
+/// others: for what is compiled only to be compared with.
+mlir::LogicalResult ignoreRemark(mlir::Diagnostic &diagnostic);
+
 /// The one pipeline of `module`; emits an error if there is none or more.
 PipelineOp getOnlyPipeline(mlir::ModuleOp module);
 

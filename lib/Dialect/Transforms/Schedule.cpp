@@ -128,12 +128,13 @@ struct Schedule : weir::impl::WeirScheduleBase<Schedule> {
   FailureOr<schedule::Simulation>
   writePrograms(PipelineOp pipeline, const schedule::Problem &problem,
                 const schedule::Schedule &order);
-  /// Replaces the programs of `order` by those of another order, if need be, whose
-  /// buffers fit the limit as they will be planned. The problem only counts bytes;
-  /// programs lay buffers out, and receive at other moments than the simulation.
+  /// Writes the programs of the best order that is found whose buffers fit the
+  /// limit as they will be planned. The problem only counts bytes; programs lay
+  /// buffers out, and receive at other moments than the simulation. `order` is
+  /// the best by the count; without one, `error` says why.
   LogicalResult fitArenas(PipelineOp pipeline, schedule::Problem problem,
-                          schedule::Schedule order,
-                          schedule::Simulation times);
+                          std::optional<schedule::Schedule> order,
+                          StringRef error);
   /// `arenas` are the bytes of each device if they were held against a limit.
   void remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
                 const schedule::Schedule &order,
@@ -525,18 +526,16 @@ LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
   ScheduleRequest request = getRequest();
   std::string error;
   std::optional<schedule::Schedule> order = request.make(problem, error);
+  if (memoryLimit && request.isAuto())
+    return fitArenas(pipeline, std::move(problem), std::move(order), error);
   if (!order)
     return pipeline.emitError() << error;
   FailureOr<schedule::Simulation> times =
       writePrograms(pipeline, problem, *order);
   if (failed(times))
     return failure();
-  if (!memoryLimit || !request.isAuto()) {
-    remarkOn(pipeline, problem, *order, *times, {});
-    return success();
-  }
-  return fitArenas(pipeline, std::move(problem), std::move(*order),
-                   std::move(*times));
+  remarkOn(pipeline, problem, *order, *times, {});
+  return success();
 }
 
 /// Bytes of the arenas of the pipeline's programs, by device.
@@ -552,72 +551,144 @@ static void erasePrograms(PipelineOp pipeline) {
     program.erase();
 }
 
+namespace {
+
+/// An order with its times, and how much it has of what should be small.
+struct TimedOrder {
+  schedule::Schedule order;
+  schedule::Simulation times;
+  double value;
+};
+
+} // namespace
+
+static double getValue(const schedule::Simulation &times,
+                       schedule::Objective objective) {
+  return objective == schedule::Objective::Span ? times.span : times.makespan;
+}
+
+/// The named schedules that `problem` admits, whether they fit its limits or
+/// not, the best first. Some put weight passes off as far as the limits let
+/// them.
+static std::vector<TimedOrder> buildAllNamed(const schedule::Problem &problem,
+                                             schedule::Objective objective) {
+  schedule::Problem unlimited = problem;
+  unlimited.memoryLimits.clear();
+  std::vector<TimedOrder> all;
+  for (const schedule::NamedSchedule &named : schedule::listNamed())
+    for (const schedule::Problem *variant :
+         {&problem, &std::as_const(unlimited)}) {
+      std::optional<schedule::Schedule> order =
+          schedule::buildNamed(named.name, *variant, nullptr);
+      if (!order || schedule::verify(unlimited, *order))
+        continue;
+      std::optional<schedule::Simulation> times =
+          schedule::simulate(problem, *order);
+      double value = getValue(*times, objective);
+      all.push_back({std::move(*order), std::move(*times), value});
+      if (problem.memoryLimits.empty())
+        break;
+    }
+  llvm::stable_sort(all, [](const TimedOrder &a, const TimedOrder &b) {
+    return a.value < b.value;
+  });
+  return all;
+}
+
 LogicalResult Schedule::fitArenas(PipelineOp pipeline,
                                   schedule::Problem problem,
-                                  schedule::Schedule order,
-                                  schedule::Simulation times) {
-  std::vector<int64_t> arenas = getArenas(pipeline);
-  auto fits = [&] { return *llvm::max_element(arenas) <= memoryLimit; };
-  if (fits()) {
-    remarkOn(pipeline, problem, order, times, arenas);
-    return success();
-  }
-
-  // The search gets `factor` times less memory than the limit leaves beyond what
-  // the first programs take more than their order. Halving finds a small factor
-  // that will do; of all orders that fit the best is taken.
-  std::vector<int64_t> beyond;
-  for (auto [arena, peak] : llvm::zip(arenas, times.peakBytes))
-    beyond.push_back(std::max<int64_t>(0, arena - peak));
-  constexpr int maxAttempts = 7;
-  double tooSmall = 0, factor = 1;
-  std::optional<double> enough;
-  std::optional<std::pair<double, schedule::Schedule>> best;
+                                  std::optional<schedule::Schedule> order,
+                                  StringRef error) {
   ScheduleRequest request = getRequest();
-  request.timeBudget /= 4;
-  for (int attempt = 0; attempt < maxAttempts; ++attempt) {
+  schedule::Objective kind = request.getObjective();
+  std::vector<int64_t> arenas;
+  std::optional<TimedOrder> best;
+  // Whether an order fits, of which the best is kept.
+  auto tryOrder = [&](const schedule::Schedule &next) -> FailureOr<bool> {
     erasePrograms(pipeline);
-    for (auto [limit, bytes] : llvm::zip(problem.memoryLimits, beyond))
-      limit = std::max<int64_t>(
-          0, memoryLimit - static_cast<int64_t>(factor * bytes));
-    std::string error;
-    std::optional<schedule::Schedule> next = request.make(problem, error);
-    bool isEnough = true;
-    if (next) {
-      FailureOr<schedule::Simulation> nextTimes =
-          writePrograms(pipeline, problem, *next);
-      if (failed(nextTimes))
-        return failure();
-      arenas = getArenas(pipeline);
-      isEnough = fits();
-      double value = objective == "span" ? nextTimes->span
-                                         : nextTimes->makespan;
-      if (isEnough && (!best || value < best->first))
-        best = {value, std::move(*next)};
+    FailureOr<schedule::Simulation> times =
+        writePrograms(pipeline, problem, next);
+    if (failed(times))
+      return failure();
+    arenas = getArenas(pipeline);
+    if (*llvm::max_element(arenas) > memoryLimit)
+      return false;
+    double value = getValue(*times, kind);
+    if (!best || value < best->value)
+      best = {next, std::move(*times), value};
+    return true;
+  };
+
+  bool isEnough = false;
+  if (order) {
+    FailureOr<bool> fits = tryOrder(*order);
+    if (failed(fits))
+      return failure();
+    isEnough = *fits;
+  }
+  if (order && !isEnough) {
+    // The search gets `factor` times less memory than the limit leaves beyond
+    // what the first programs take more than their order. Halving finds a small
+    // factor that will do; of all orders that fit the best is taken.
+    std::vector<int64_t> beyond;
+    std::optional<schedule::Simulation> times =
+        schedule::simulate(problem, *order);
+    for (auto [arena, peak] : llvm::zip(arenas, times->peakBytes))
+      beyond.push_back(std::max<int64_t>(0, arena - peak));
+    constexpr int maxAttempts = 7;
+    double tooSmall = 0, factor = 1;
+    std::optional<double> enough;
+    schedule::Problem tighter = problem;
+    request.timeBudget /= 4;
+    for (int attempt = 0; attempt < maxAttempts; ++attempt) {
+      for (auto [limit, bytes] : llvm::zip(tighter.memoryLimits, beyond))
+        limit = std::max<int64_t>(0, memoryLimit -
+                                         static_cast<int64_t>(factor * bytes));
+      std::string ignored;
+      isEnough = true;
+      if (std::optional<schedule::Schedule> next =
+              request.make(tighter, ignored)) {
+        FailureOr<bool> fits = tryOrder(*next);
+        if (failed(fits))
+          return failure();
+        isEnough = *fits;
+      }
+      (isEnough ? enough.emplace() : tooSmall) = factor;
+      factor = enough ? (tooSmall + *enough) / 2 : 2 * factor;
     }
-    (isEnough ? enough.emplace() : tooSmall) = factor;
-    factor = enough ? (tooSmall + *enough) / 2 : 2 * factor;
   }
-  erasePrograms(pipeline);
-  // Where nothing that was found fits, what holds least might.
-  problem.limitMemory(memoryLimit);
-  std::optional<schedule::Schedule> last =
-      best ? std::move(best->second) : schedule::oneMicrobatchAtATime(problem);
-  last->name = order.name;
-  FailureOr<schedule::Simulation> lastTimes =
-      writePrograms(pipeline, problem, *last);
-  if (failed(lastTimes))
+  // What has a name may fit where what was searched for by the count does not,
+  // and the count may be too large. A tenth is more than they differ by.
+  for (const TimedOrder &named : buildAllNamed(problem, kind)) {
+    if (best && named.value >= best->value)
+      break;
+    if (*llvm::max_element(named.times.peakBytes) > 1.1 * memoryLimit)
+      continue;
+    FailureOr<bool> fits = tryOrder(named.order);
+    if (failed(fits))
+      return failure();
+    if (*fits)
+      break;
+  }
+  // Where nothing else fits, what holds least might.
+  if (!best)
+    if (auto last = schedule::oneMicrobatchAtATime(problem))
+      if (failed(tryOrder(*last)))
+        return failure();
+  if (!best) {
+    if (!order)
+      return pipeline.emitError() << error;
+    auto largest = llvm::max_element(arenas);
+    return pipeline.emitError("no order was found whose buffers fit ")
+           << int64_t(memoryLimit)
+           << " bytes on every device; that which holds least takes "
+           << *largest << " bytes on device " << largest - arenas.begin();
+  }
+  best->order.name = schedule;
+  if (failed(tryOrder(best->order)))
     return failure();
-  arenas = getArenas(pipeline);
-  if (fits()) {
-    remarkOn(pipeline, problem, *last, *lastTimes, arenas);
-    return success();
-  }
-  auto largest = llvm::max_element(arenas);
-  return pipeline.emitError("no order was found whose buffers fit ")
-         << int64_t(memoryLimit)
-         << " bytes on every device; that which holds least takes " << *largest
-         << " bytes on device " << largest - arenas.begin();
+  remarkOn(pipeline, problem, best->order, best->times, arenas);
+  return success();
 }
 
 FailureOr<schedule::Simulation>
@@ -653,29 +724,6 @@ LogicalResult Schedule::checkOptions(PipelineOp pipeline) {
   return success();
 }
 
-/// The named schedule with the smallest objective among those that the problem
-/// and its limits admit, besides `chosen`.
-static std::optional<std::pair<std::string, double>>
-findRunnerUp(const schedule::Problem &problem, schedule::Objective objective,
-             StringRef chosen) {
-  std::optional<std::pair<std::string, double>> best;
-  for (const schedule::NamedSchedule &named : schedule::listNamed()) {
-    if (StringRef(named.name) == chosen)
-      continue;
-    std::optional<schedule::Schedule> order =
-        schedule::buildNamed(named.name, problem, nullptr);
-    if (!order || schedule::verify(problem, *order))
-      continue;
-    std::optional<schedule::Simulation> times =
-        schedule::simulate(problem, *order);
-    double value = objective == schedule::Objective::Span ? times->span
-                                                          : times->makespan;
-    if (!best || value < best->second)
-      best = {std::string(named.name), value};
-  }
-  return best;
-}
-
 void Schedule::remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
                         const schedule::Schedule &order,
                         const schedule::Simulation &times,
@@ -687,13 +735,15 @@ void Schedule::remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
   };
   bool isSpan = objective == "span";
   schedule::Objective kind = getRequest().getObjective();
-  double value = isSpan ? times.span : times.makespan;
+  double value = getValue(times, kind);
   schedule::Bound bound = schedule::lowerBound(problem, kind);
-  double gap = bound.seconds > 0 ? value / bound.seconds - 1 : 0;
+  // Not a rounding error below the bound.
+  double gap = bound.seconds > 0 ? std::max(0.0, value / bound.seconds - 1) : 0;
   // In one piece: a remark does not keep the order of its arguments.
   std::string text;
   llvm::raw_string_ostream os(text);
-  os << "scheduled by " << order.name << "; predicted makespan "
+  os << "scheduled by " << order.name << " with stages on devices "
+     << listPlacement(problem.placement) << "; predicted makespan "
      << toText(times.makespan) << " s, ";
   if (isSpan)
     os << "span " << toText(times.span) << " s, ";
@@ -709,10 +759,16 @@ void Schedule::remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
     os << "largest peak " << *largest << " bytes on device "
        << largest - times.peakBytes.begin();
   }
-  if (schedule == "auto") {
-    if (auto other = findRunnerUp(problem, kind, order.name))
-      os << "; best named schedule " << other->first << " with "
-         << toText(other->second) << " s";
+  if (getRequest().isAuto()) {
+    std::vector<TimedOrder> named = buildAllNamed(problem, kind);
+    // A shorter one that fits by the count does not fit as it would be planned.
+    auto fits = llvm::find_if(named, [&](const TimedOrder &other) {
+      return (arenas.empty() || other.value >= value) &&
+             !schedule::verify(problem, other.order);
+    });
+    if (fits != named.end())
+      os << "; best named schedule " << fits->order.name << " with "
+         << toText(fits->value) << " s";
     else
       os << "; no named schedule fits";
   }

@@ -52,8 +52,8 @@
 
 // The remark says what was chosen, how far it may be from the best, and what was the
 // best that has a name.
-// REMARK: remark: [Passed] schedule | Category:weir-schedule | Remark="scheduled by auto; predicted makespan {{[0-9.e-]+}} s, bubble {{[0-9.]+}}, lower bound {{[0-9.e-]+}} s, gap {{[0-9.]+}} %; largest arena {{[0-9]+}} of 4096 bytes on device {{[01]}}; best named schedule {{[a-z0-9-]+}} with {{[0-9.e-]+}} s"
-// NAMED: Remark="scheduled by 1f1b; predicted makespan {{.*}}; largest peak {{[0-9]+}} bytes on device {{[01]}}"
+// REMARK: remark: [Passed] schedule | Category:weir-schedule | Remark="scheduled by auto with stages on devices 0,1; predicted makespan {{[0-9.e-]+}} s, bubble {{[0-9.]+}}, lower bound {{[0-9.e-]+}} s, gap {{[0-9.]+}} %; largest arena {{[0-9]+}} of 4096 bytes on device {{[01]}}; best named schedule {{[a-z0-9-]+}} with {{[0-9.e-]+}} s"
+// NAMED: Remark="scheduled by 1f1b with stages on devices 0,1; predicted makespan {{.*}}; largest peak {{[0-9]+}} bytes on device {{[01]}}"
 // AUTO: weir.program @m_device0 of @m device 0 microbatches 4 schedule "auto" arena {{[0-9]+}} limit 4096
 // AUTO: weir.program @m_device1
 
