@@ -61,6 +61,8 @@ static cl::list<double> activation(
 
 /// Bytes of one unit of memory; 720720 is divisible by 1 to 16.
 static constexpr double kUnitBytes = 720720.0 * 1000;
+/// Digits after the point that tell one byte of such a unit from the next.
+static constexpr int kExactDigits = 9;
 
 llvm::Error fail(const llvm::Twine &message) {
   return llvm::createStringError(message);
@@ -207,13 +209,16 @@ llvm::Expected<Stage> Model::equalStage(int stagesPerDevice) const {
   stage.forward = durations[0] / stagesPerDevice;
   stage.backwardInput = durations[1] / stagesPerDevice;
   stage.backwardWeight = durations[2] / stagesPerDevice;
-  auto bytes = [&](double fraction) {
+  // All that is held is rounded down, so that a limit that is met exactly is
+  // not missed by a byte.
+  auto held = [&](double fraction) {
     return static_cast<int64_t>(
-        std::llround(fraction * kUnitBytes / stagesPerDevice));
+        std::floor(fraction * kUnitBytes / stagesPerDevice + 1e-3));
   };
-  stage.activationBytes = bytes(1);
-  stage.releasedByBackwardInput = bytes(std::max(givenBack[0], 0.0));
-  stage.takenByBackwardInput = bytes(std::max(-givenBack[0], 0.0));
+  stage.activationBytes = held(1);
+  stage.releasedByBackwardInput =
+      held(1) - held(1 - std::max(givenBack[0], 0.0));
+  stage.takenByBackwardInput = held(std::max(-givenBack[0], 0.0));
   return stage;
 }
 
@@ -394,7 +399,7 @@ std::string Model::inUnits(const std::string &message) const {
       continue;
     result.append(at, match[0].first);
     double bytes = std::strtod(match[2].str().c_str(), nullptr);
-    result += match[1].str() + number(bytes / theUnits.memory);
+    result += match[1].str() + number(bytes / theUnits.memory, kExactDigits);
     if (match[3].matched)
       result += " units of memory";
     at = match[0].second;
@@ -423,11 +428,4 @@ std::string Model::memory(int64_t bytes) const {
     if (value >= unit)
       return number(value / unit, 2) + name;
   return number(value) + " B";
-}
-
-std::string Model::exactMemory(int64_t bytes) const {
-  return theUnits.abstract
-             ? number(static_cast<double>(bytes) / theUnits.memory) +
-                   " units of memory"
-             : std::to_string(bytes) + " bytes";
 }

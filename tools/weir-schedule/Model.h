@@ -69,8 +69,6 @@ public:
   std::string time(double seconds) const;
   /// In abstract units, or bytes with a prefix.
   std::string memory(int64_t bytes) const;
-  /// "5 units of memory", "1000 bytes".
-  std::string exactMemory(int64_t bytes) const;
   /// A message of the library, which speaks of bytes.
   std::string inUnits(const std::string &message) const;
 

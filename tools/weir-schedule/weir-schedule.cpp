@@ -180,11 +180,9 @@ static std::optional<std::string> missedLimit(const Model &model,
     int64_t peak = result.simulation.peakBytes[device];
     std::optional<int64_t> limit = result.problem.limit(device);
     if (limit && peak > *limit)
-      return "device " + std::to_string(device) + " needs " +
-             model.exactMemory(peak) + ", the limit is " +
-             (model.units().abstract
-                  ? number(static_cast<double>(*limit) / model.units().memory)
-                  : std::to_string(*limit));
+      return model.inUnits("device " + std::to_string(device) + " needs " +
+                           std::to_string(peak) + " bytes, the limit is " +
+                           std::to_string(*limit));
   }
   return std::nullopt;
 }
