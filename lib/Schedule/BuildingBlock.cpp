@@ -298,7 +298,8 @@ class SlotTable {
 public:
   SlotTable(const Problem &problem,
             const std::vector<std::vector<TimedPass>> &passes,
-            const std::vector<int64_t> &limits)
+            const std::vector<int64_t> &limits,
+            const std::vector<PassRange> &kept)
       : problem(problem), limits(limits), devices(problem.numDevices),
         previousEnd(static_cast<size_t>(problem.numStages()) * kNumPassKinds),
         forwardEnd(static_cast<size_t>(problem.numStages()) *
@@ -311,8 +312,16 @@ public:
     for (int d = 0; d < problem.numDevices; ++d) {
       devices[d].passAt.assign(numSlots, -1);
       devices[d].held.assign(numSlots, 0);
-      for (const TimedPass &timed : passes[d])
-        place(d, timed.pass, static_cast<int>(timed.start), numSlots);
+      PassRange keptHere = kept.empty() ? PassRange() : kept[d];
+      int earliest = 0;
+      for (size_t i = 0; i < passes[d].size(); ++i) {
+        const TimedPass &timed = passes[d][i];
+        int start = static_cast<int>(timed.start);
+        bool isKept = i >= keptHere.begin && i < keptHere.end;
+        place(d, timed.pass, start, isKept ? start : earliest, numSlots);
+        if (isKept)
+          earliest = static_cast<int>(timed.end);
+      }
       std::partial_sum(devices[d].held.begin(), devices[d].held.end(),
                        devices[d].held.begin());
     }
@@ -345,6 +354,7 @@ private:
     Pass pass;
     int start;
     int length;
+    int earliest; // where it may start at all
   };
   struct Device {
     std::vector<int> passAt;   // index of the entry in each slot; -1: idle
@@ -355,12 +365,12 @@ private:
     return static_cast<size_t>(stage) * problem.numMicrobatches + microbatch;
   }
 
-  void place(int d, const Pass &pass, int start, int numSlots) {
+  void place(int d, const Pass &pass, int start, int earliest, int numSlots) {
     const Stage &stage = problem.stages[pass.stage];
     int length = static_cast<int>(stage.duration(pass.kind));
     std::fill_n(devices[d].passAt.begin() + start, length,
                 static_cast<int>(entries.size()));
-    entries.push_back({pass, start, length});
+    entries.push_back({pass, start, length, earliest});
     int64_t taken = stage.taken(pass.kind);
     int64_t kept = taken - stage.released(pass.kind);
     // Changes here; the constructor adds them up.
@@ -395,14 +405,14 @@ private:
   }
 
   void pull(int index) {
-    auto &[pass, start, length] = entries[index];
+    auto &[pass, start, length, earliest] = entries[index];
     auto [kind, s, m] = pass;
     int d = problem.placement[s];
     auto &[passAt, held] = devices[d];
     const Stage &stage = problem.stages[s];
     int64_t taken = stage.taken(kind);
     int64_t kept = taken - stage.released(kind);
-    int from = ready(pass), to = start;
+    int from = std::max(ready(pass), earliest), to = start;
     // What is kept until the old slots must fit all the time.
     if (kept > 0)
       for (int t = start - 1; t >= from; --t)
@@ -446,8 +456,9 @@ private:
 
 Schedule pullForward(const Problem &problem,
                      const std::vector<std::vector<TimedPass>> &passes,
-                     const std::vector<int64_t> &limits) {
-  return SlotTable(problem, passes, limits).run();
+                     const std::vector<int64_t> &limits,
+                     const std::vector<PassRange> &kept) {
+  return SlotTable(problem, passes, limits, kept).run();
 }
 
 namespace {
@@ -456,10 +467,12 @@ namespace {
 class Reordering {
 public:
   Reordering(const Problem &problem, const Schedule &schedule,
-             const std::vector<int64_t> &limits, bool mayOvertake)
+             const std::vector<int64_t> &limits, bool mayOvertake,
+             const std::vector<PassRange> &kept)
       : problem(problem), limits(limits), mayOvertake(mayOvertake),
         devices(problem.numDevices), inputs(arraySize(), kUnknown),
-        gradients(arraySize(), kUnknown) {
+        gradients(arraySize(), kUnknown), keepsPlace(arraySize()),
+        lastKept(problem.numStages(), -1) {
     std::fill_n(inputs.begin(), problem.numMicrobatches, 0);
     for (const Stage &stage : problem.stages) {
       Costs &costs = costsOf.emplace_back();
@@ -476,9 +489,23 @@ public:
     for (int d = 0; d < problem.numDevices; ++d) {
       const std::vector<Pass> &order = schedule.order[d];
       result.order[d].reserve(order.size());
-      for (const Pass &pass : order)
-        if (!isMovable(pass))
-          devices[d].order.push_back(pass);
+      PassRange keptHere = kept.empty() ? PassRange() : kept[d];
+      for (size_t i = 0; i < order.size(); ++i) {
+        const Pass &pass = order[i];
+        if (i == keptHere.begin)
+          devices[d].kept.begin = devices[d].order.size();
+        if (i == keptHere.end)
+          devices[d].kept.end = devices[d].order.size();
+        if (isMovable(pass)) {
+          if (i < keptHere.begin || i >= keptHere.end)
+            continue;
+          keepsPlace[slot(pass.stage, pass.microbatch)] = true;
+          lastKept[pass.stage] = pass.microbatch;
+        }
+        devices[d].order.push_back(pass);
+      }
+      if (keptHere.end == order.size())
+        devices[d].kept.end = devices[d].order.size();
       devices[d].done.resize(devices[d].order.size());
     }
     for (int s = 0; s < problem.numStages(); ++s)
@@ -515,7 +542,10 @@ private:
     size_t next = 0;
     double freeAt = 0;
     int64_t held = 0;
+    // What keeps its order within it, as in `reorder`.
+    PassRange kept;
     std::deque<Pass> ready;   // W's whose B has run
+    std::vector<Pass> later;  // the same; they wait for those that are kept
     int64_t heldForReady = 0; // what they will give back
     // Rows of passes that keep their order: the F's and B's of each stage.
     size_t numRows = 0;
@@ -531,7 +561,8 @@ private:
   /// What a W will give back that follows `pass`.
   int64_t releasedByWeight(const Pass &pass) const {
     const Costs &costs = costsOf[pass.stage];
-    return pass.kind == PassKind::BackwardInput && costs.isSplit
+    return pass.kind == PassKind::BackwardInput && costs.isSplit &&
+                   !keepsPlace[slot(pass.stage, pass.microbatch)]
                ? costs.released[index(PassKind::BackwardWeight)]
                : 0;
   }
@@ -560,6 +591,11 @@ private:
     Device &device = devices[d];
     while (device.next < device.order.size() && device.done[device.next])
       ++device.next;
+    if (device.next >= device.kept.end && !device.later.empty()) {
+      for (const Pass &w : device.later)
+        addReady(device, w);
+      device.later.clear();
+    }
     if (device.next == device.order.size()) {
       if (!device.ready.empty())
         start(d, takeReady(device), time);
@@ -585,10 +621,11 @@ private:
 
   bool mayStart(int d, const Pass &pass) const {
     const Device &device = devices[d];
-    // An update follows every W of its stage, and a fused pass those of the
-    // microbatches before.
-    bool followsWs =
-        pass.kind == PassKind::Update || pass.kind == PassKind::Backward;
+    // An update follows every W of its stage, and a W in its place or a fused
+    // pass those of the microbatches before.
+    bool followsWs = pass.kind == PassKind::Update ||
+                     pass.kind == PassKind::Backward ||
+                     pass.kind == PassKind::BackwardWeight;
     if (followsWs &&
         std::any_of(device.ready.begin(), device.ready.end(),
                     [&](const Pass &w) { return w.stage == pass.stage; }))
@@ -601,11 +638,15 @@ private:
   /// for each other.
   std::optional<size_t> findAhead(int d, double time) {
     const Device &device = devices[d];
+    bool isBefore = device.next < device.kept.begin;
+    if (!isBefore && device.next < device.kept.end)
+      return std::nullopt;
+    size_t end = isBefore ? device.kept.begin : device.order.size();
     // What remains when every W runs as early as it can.
     int64_t held = device.held - device.heldForReady, peak = 0;
     ++numFinds;
     size_t numOvertaken = 0;
-    for (size_t i = device.next; i < device.order.size(); ++i) {
+    for (size_t i = device.next; i < end; ++i) {
       const Pass &pass = device.order[i];
       if (device.done[i])
         continue;
@@ -628,6 +669,11 @@ private:
       held += kept;
     }
     return std::nullopt;
+  }
+
+  void addReady(Device &device, const Pass &w) {
+    device.ready.push_back(w);
+    device.heldForReady += released(w);
   }
 
   Pass takeReady(Device &device) {
@@ -654,9 +700,14 @@ private:
     if (sendsGradient && s > 0)
       arrive(gradients, s - 1, m, device.freeAt, d,
              stage.backwardTransferBytes);
-    if (kind == PassKind::BackwardInput && stage.hasBackwardWeight) {
-      device.ready.push_back({PassKind::BackwardWeight, s, m});
-      device.heldForReady += releasedByWeight(pass);
+    if (kind == PassKind::BackwardInput && stage.hasBackwardWeight &&
+        !keepsPlace[slot(s, m)]) {
+      Pass w{PassKind::BackwardWeight, s, m};
+      // A W must not overtake those of its stage that keep their place.
+      if (m > lastKept[s] && lastKept[s] >= 0 && device.next <= device.kept.end)
+        device.later.push_back(w);
+      else
+        addReady(device, w);
     }
   }
 
@@ -676,6 +727,8 @@ private:
   std::vector<Device> devices;
   // When the input of each F and the gradient for each backward pass arrive.
   std::vector<double> inputs, gradients;
+  std::vector<bool> keepsPlace; // W's
+  std::vector<int> lastKept; // of each stage, the last W that keeps its place
   // For the B's and F's of each stage, the call of `findAhead` that last
   // overtook one.
   std::vector<uint64_t> overtakenAt;
@@ -688,8 +741,9 @@ private:
 } // namespace
 
 Schedule reorder(const Problem &problem, const Schedule &schedule,
-                 const std::vector<int64_t> &limits, bool mayOvertake) {
-  return Reordering(problem, schedule, limits, mayOvertake).run();
+                 const std::vector<int64_t> &limits, bool mayOvertake,
+                 const std::vector<PassRange> &kept) {
+  return Reordering(problem, schedule, limits, mayOvertake, kept).run();
 }
 
 } // namespace weir::schedule

@@ -11,6 +11,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 namespace weir::schedule {
 
@@ -302,13 +303,43 @@ static std::optional<Schedule> explicitOrder(std::string_view name,
   return std::nullopt;
 }
 
+namespace {
+
+/// What a device holds at most.
+struct Peak {
+  int64_t bytes = 0;       // of activations
+  int64_t activations = 0; // of any stage and microbatch
+};
+
+} // namespace
+
+static std::vector<Peak> peaksOf(const Problem &problem,
+                                 const Schedule &schedule) {
+  std::vector<Peak> peaks;
+  for (const std::vector<Pass> &order : schedule.order) {
+    Peak &peak = peaks.emplace_back();
+    Peak held;
+    for (const Pass &pass : order) {
+      const Stage &stage = problem.stages[pass.stage];
+      held.bytes += stage.taken(pass.kind);
+      peak.bytes = std::max(peak.bytes, held.bytes);
+      held.bytes -= stage.released(pass.kind);
+      bool isLast =
+          pass.kind == PassKind::BackwardWeight ||
+          pass.kind == PassKind::Backward ||
+          (pass.kind == PassKind::BackwardInput && !stage.hasBackwardWeight);
+      held.activations += pass.kind == PassKind::Forward ? 1 : isLast ? -1 : 0;
+      peak.activations = std::max(peak.activations, held.activations);
+    }
+  }
+  return peaks;
+}
+
 /// What a schedule holds on each device once it has reached its steady state,
-/// in activation bytes, whether or not a step has enough microbatches for that.
-/// Less than the bound of a block, which rounds every lifespan up to whole
-/// intervals on its own.
-static std::vector<int64_t> steadyPeaks(const Selection &selection,
-                                        const BuildingBlock *block,
-                                        Problem unit) {
+/// whether or not a step has enough microbatches for that. Less than the bound
+/// of a block, which rounds every lifespan up to whole intervals on its own.
+static std::vector<Peak> steadyPeaks(const Selection &selection,
+                                     const BuildingBlock *block, Problem unit) {
   if (block) {
     double last = 0;
     for (int s = 0; s < unit.numStages(); ++s)
@@ -316,23 +347,26 @@ static std::vector<int64_t> steadyPeaks(const Selection &selection,
           std::max(last, block->stages[s].forward + block->lifespan(unit, s));
     int intervals = static_cast<int>(std::ceil(last / block->interval));
     unit.numMicrobatches = (intervals + 1) * block->group;
-    return simulate(unit, repeat(*block, unit))->peakActivationBytes;
+    return peaksOf(unit, repeat(*block, unit));
   }
   unit.numMicrobatches = 4 * unit.numDevices;
-  return simulate(unit, *explicitOrder(selection.name, unit))
-      ->peakActivationBytes;
+  return peaksOf(unit, *explicitOrder(selection.name, unit));
 }
 
 /// How many activation bytes each device may hold while passes change places:
-/// as much as the device that holds most in steady state, counted with and
-/// without fixed bytes, and no more than the memory limit leaves.
+/// what it needs in steady state, and if that is fewer activations than on
+/// another device, as many as there; but no more bytes than the device that
+/// holds most, counted with and without fixed bytes, and no more than the
+/// memory limit leaves.
 static std::vector<int64_t> reorderLimits(const Problem &problem,
-                                          const std::vector<int64_t> &bound) {
-  int64_t largest = 0, largestWithFixed = 0;
+                                          const std::vector<Peak> &steady) {
+  int64_t largest = 0, largestWithFixed = 0, mostActivations = 0;
   for (int device = 0; device < problem.numDevices; ++device) {
-    largest = std::max(largest, bound[device]);
+    const Peak &peak = steady[device];
+    largest = std::max(largest, peak.bytes);
     largestWithFixed =
-        std::max(largestWithFixed, bound[device] + problem.fixed(device));
+        std::max(largestWithFixed, peak.bytes + problem.fixed(device));
+    mostActivations = std::max(mostActivations, peak.activations);
   }
   std::vector<int64_t> buffers(problem.numDevices, 0);
   for (int s = 0; s < problem.numStages(); ++s) {
@@ -348,7 +382,14 @@ static std::vector<int64_t> reorderLimits(const Problem &problem,
   std::vector<int64_t> limits(problem.numDevices);
   for (int device = 0; device < problem.numDevices; ++device) {
     int64_t fixed = problem.fixed(device);
+    auto [bytes, activations] = steady[device];
+    double asMany = activations > 0 ? static_cast<double>(bytes) *
+                                          static_cast<double>(mostActivations) /
+                                          static_cast<double>(activations)
+                                    : 0;
     limits[device] = std::min(largest, largestWithFixed - fixed);
+    if (asMany < static_cast<double>(limits[device]))
+      limits[device] = std::max(bytes, static_cast<int64_t>(asMany));
     if (std::optional<int64_t> limit = problem.limit(device))
       limits[device] =
           std::min(limits[device], *limit - fixed - buffers[device]);
@@ -399,8 +440,8 @@ static bool areInSlots(const std::vector<std::vector<TimedPass>> &passes) {
 
 namespace {
 
-/// The shortest of several schedules, and of those that are equally long the
-/// one that transfers delay least.
+/// The shortest of several schedules; of those that are equally long the one
+/// of least span, and then the one that transfers delay least.
 class Shortest {
 public:
   explicit Shortest(const Problem &problem) : problem(problem) {}
@@ -410,20 +451,26 @@ public:
     if (!best.order.empty() && times > bestTimes)
       return;
     if (!best.order.empty() && times == bestTimes) {
-      constexpr double kTransfer = 0.25; // of a forward pass
-      Problem delayed = problem;
-      delayed.defaultLink.latency = kTransfer * problem.stages[0].forward;
-      Times delayedTimes = timesOf(delayed, schedule);
-      if (!bestDelayedTimes)
-        bestDelayedTimes = timesOf(delayed, best);
-      if (delayedTimes >= *bestDelayedTimes)
+      Times delayed = delayedTimesOf(schedule);
+      if (!bestDelayed)
+        bestDelayed = delayedTimesOf(best);
+      if (delayed >= *bestDelayed)
         return;
-      bestDelayedTimes = delayedTimes;
+      bestDelayed = delayed;
     } else {
-      bestDelayedTimes.reset();
+      bestDelayed.reset();
     }
     best = std::move(schedule);
     bestTimes = times;
+  }
+
+  /// The best one; but `preferred` if that is as short, whatever its span, and
+  /// transfers delay it less.
+  Schedule take(const Schedule &preferred) {
+    if (timesOf(problem, preferred).first <= bestTimes.first &&
+        delayedTimesOf(preferred) < delayedTimesOf(best))
+      return preferred;
+    return take();
   }
 
   Schedule take() { return std::move(best); }
@@ -435,30 +482,84 @@ private:
     return {simulation.makespan, simulation.span};
   }
 
+  Times delayedTimesOf(const Schedule &schedule) const {
+    constexpr double kTransfer = 0.25; // of a forward pass
+    Problem delayed = problem;
+    delayed.defaultLink.latency = kTransfer * problem.stages[0].forward;
+    return timesOf(delayed, schedule);
+  }
+
   const Problem &problem;
   Schedule best;
   Times bestTimes;
-  std::optional<Times> bestDelayedTimes;
+  std::optional<Times> bestDelayed;
 };
 
 } // namespace
 
+/// The passes of each device that run while the device repeats the block: from
+/// when the last pass of the first microbatches has its place to one interval
+/// before the first one lacks its own.
+static std::vector<PassRange>
+steadyPasses(const BuildingBlock &block, int numMicrobatches,
+             const std::vector<std::vector<TimedPass>> &passes) {
+  std::vector<PassRange> steady;
+  for (const std::vector<TimedPass> &device : passes) {
+    PassRange &range = steady.emplace_back();
+    double first = std::numeric_limits<double>::infinity(), last = -first;
+    for (const TimedPass &timed : device)
+      if (timed.pass.microbatch < block.group) {
+        first = std::min(first, timed.start);
+        last = std::max(last, timed.start);
+      }
+    double begin = last - block.interval;
+    double end = first + block.delay(numMicrobatches) - block.interval;
+    auto isBefore = [](const TimedPass &timed, double time) {
+      return timed.start < time;
+    };
+    auto isAfter = [](double time, const TimedPass &timed) {
+      return time < timed.start;
+    };
+    range.begin =
+        std::upper_bound(device.begin(), device.end(), begin, isAfter) -
+        device.begin();
+    range.end = std::max<size_t>(
+        range.begin,
+        std::lower_bound(device.begin(), device.end(), end, isBefore) -
+            device.begin());
+  }
+  return steady;
+}
+
 /// Fills the idle time of a schedule (`unit` has the times that its order is
 /// made for) within the limits: passes move forward at their distances in the
 /// block, and W's go where time is left after that. List scheduling from the
-/// start may do better.
+/// start may do better, but either may leave the steady state at a pace that
+/// only passes without transfers can keep up, so both also try to leave it as
+/// the block has it.
 static Schedule compact(const Problem &unit, const Schedule &schedule,
                         const BuildingBlock *block,
                         const std::vector<int64_t> &limits) {
   std::vector<std::vector<TimedPass>> passes =
       block ? repeatTimed(*block, unit) : simulate(unit, schedule)->passes;
-  Schedule pulled =
-      areInSlots(passes) ? pullForward(unit, passes, limits) : schedule;
+  auto pull = [&](const std::vector<PassRange> &kept) {
+    return areInSlots(passes) ? pullForward(unit, passes, limits, kept)
+                              : schedule;
+  };
   Shortest shortest(unit);
   shortest.consider(schedule);
+  Schedule pulled = pull({});
   shortest.consider(reorder(unit, pulled, limits, /*mayOvertake=*/false));
   shortest.consider(reorder(unit, schedule, limits));
   shortest.consider(reorder(unit, pulled, limits));
+  if (!block) // The literature's own order is what the name stands for.
+    return shortest.take(schedule);
+  std::vector<PassRange> steady =
+      steadyPasses(*block, unit.numMicrobatches, passes);
+  shortest.consider(
+      reorder(unit, pull(steady), limits, /*mayOvertake=*/false, steady));
+  shortest.consider(
+      reorder(unit, schedule, limits, /*mayOvertake=*/true, steady));
   return shortest.take();
 }
 
@@ -480,7 +581,7 @@ std::optional<Schedule> buildNamed(std::string_view name,
     schedule = repeat(*block, unit);
   }
   if (isCompacted(selection->name)) {
-    std::vector<int64_t> peaks =
+    std::vector<Peak> peaks =
         steadyPeaks(*selection, block ? &*block : nullptr, unit);
     schedule = compact(unit, *schedule, block ? &*block : nullptr,
                        reorderLimits(problem, peaks));
@@ -520,11 +621,10 @@ std::optional<Schedule> buildFromBlock(std::string_view name,
   Schedule schedule = repeat(block, unit);
   // Passes that take no time may come in an order that deadlocks.
   std::string message;
-  std::optional<Simulation> simulation = simulate(unit, schedule, &message);
-  if (!simulation)
+  if (!simulate(unit, schedule, &message))
     return fail(message);
   schedule = compact(unit, schedule, &block,
-                     reorderLimits(problem, simulation->peakActivationBytes));
+                     reorderLimits(problem, peaksOf(unit, schedule)));
   schedule.name = name;
   insertRecomputation(problem, schedule);
   return schedule;

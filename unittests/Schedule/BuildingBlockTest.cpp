@@ -6,6 +6,7 @@
 #include "weir/Schedule/NamedSchedules.h"
 #include "weir/Schedule/Simulation.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 
 using namespace weir::schedule;
@@ -206,6 +207,69 @@ TEST(Reorder, putsWeightGradientsIntoIdleTime) {
   EXPECT_EQ(reordered.order[1][2], (Pass{F, 1, 1}));
 }
 
+TEST(Reorder, leavesAloneWhatIsKept) {
+  // The same W would fill the same idle time.
+  Problem problem = unitProblem(2, 2, {0, 1});
+  problem.stages[0].forward = 3;
+  Schedule schedule;
+  constexpr PassKind F = PassKind::Forward, B = PassKind::BackwardInput,
+                     W = PassKind::BackwardWeight;
+  schedule.order = {
+      {{F, 0, 0}, {F, 0, 1}, {B, 0, 0}, {B, 0, 1}, {W, 0, 0}, {W, 0, 1}},
+      {{F, 1, 0}, {B, 1, 0}, {F, 1, 1}, {B, 1, 1}, {W, 1, 0}, {W, 1, 1}}};
+  std::vector<PassRange> kept = {{0, 0}, {2, 5}};
+  EXPECT_EQ(reorder(problem, schedule, {2, 2}, true, kept).order[1],
+            schedule.order[1]);
+  // A W that is not kept waits for those of its stage that are.
+  schedule.order[1] = {{F, 1, 0}, {B, 1, 0}, {F, 1, 1},
+                       {W, 1, 0}, {B, 1, 1}, {W, 1, 1}};
+  kept[1] = {2, 4};
+  EXPECT_EQ(reorder(problem, schedule, {2, 2}, true, kept).order[1],
+            schedule.order[1]);
+}
+
+/// Any part of each device's order.
+std::vector<PassRange> randomRanges(Random &random, const Schedule &schedule) {
+  std::vector<PassRange> ranges;
+  for (const std::vector<Pass> &order : schedule.order) {
+    int size = static_cast<int>(order.size());
+    size_t begin = randomInt(random, 0, size);
+    ranges.push_back(
+        {begin, begin + randomInt(random, 0, size - static_cast<int>(begin))});
+  }
+  return ranges;
+}
+
+// What is kept keeps its order, and the result is a schedule.
+TEST(ReorderProperty, keepsRanges) {
+  Random random(14);
+  for (int i = 0; i < 500; ++i) {
+    int p = randomInt(random, 1, 4), n = randomInt(random, 1, 6);
+    std::vector<int> placement(n);
+    for (int &device : placement)
+      device = randomInt(random, 0, p - 1);
+    Problem problem =
+        randomProblem(random, p, randomInt(random, 1, 6), placement);
+    Schedule schedule = randomSchedule(random, problem);
+    std::vector<int64_t> limits(p);
+    for (int64_t &limit : limits)
+      limit = randomInt(random, 0, 100);
+    std::vector<PassRange> kept = randomRanges(random, schedule);
+    Schedule reordered =
+        reorder(problem, schedule, limits, randomInt(random, 0, 1), kept);
+    ASSERT_EQ(verify(problem, reordered), std::nullopt);
+    for (int device = 0; device < p; ++device) {
+      const std::vector<Pass> &before = schedule.order[device];
+      const std::vector<Pass> &after = reordered.order[device];
+      auto at = after.begin();
+      for (size_t k = kept[device].begin; k < kept[device].end; ++k) {
+        at = std::find(at, after.end(), before[k]);
+        ASSERT_NE(at, after.end());
+      }
+    }
+  }
+}
+
 // Whatever order it is given, the result is a schedule that stays within the
 // limits, or within what the order needs with every W at once.
 TEST(ReorderProperty, staysWithinLimits) {
@@ -306,8 +370,17 @@ TEST(PullForwardProperty, staysWithinLimitsAndGetsNoLonger) {
     std::vector<int64_t> limits(p);
     for (int64_t &limit : limits)
       limit = randomInt(random, 0, 100);
-    Schedule pulled = pullForward(problem, passes, limits);
+    std::vector<PassRange> kept;
+    if (randomInt(random, 0, 1))
+      kept = randomRanges(random, schedule);
+    Schedule pulled = pullForward(problem, passes, limits, kept);
     ASSERT_EQ(verify(problem, pulled), std::nullopt);
+    for (size_t device = 0; device < kept.size(); ++device) {
+      auto [begin, end] = kept[device];
+      EXPECT_TRUE(std::equal(pulled.order[device].begin() + begin,
+                             pulled.order[device].begin() + end,
+                             schedule.order[device].begin() + begin));
+    }
     Simulation after = *simulate(problem, pulled);
     EXPECT_LE(after.makespan, before.makespan * stretch);
     for (int device = 0; device < p; ++device)

@@ -122,6 +122,72 @@ TEST(NamedSchedules, reachPublishedResults) {
   }
 }
 
+// Makespans of published generators where transfers take a part of a pass.
+TEST(NamedSchedules, reachPublishedResultsWithTransfers) {
+  struct Published {
+    std::string_view name;
+    int devices, microbatches;
+    double transfer, makespan;
+  };
+  constexpr Published kPublished[] = {
+      {"v-half", 4, 16, 0.2, 105.4}, {"v-half", 6, 24, 0.4, 168.6},
+      {"v-half", 8, 32, 0.1, 213.8}, {"v-half", 8, 32, 0.2, 218.6},
+      {"v-half", 8, 32, 0.4, 228.2}, {"v-half", 12, 48, 0.4, 347.2},
+      {"v-half", 7, 28, 0.2, 193.4}, {"v-half", 16, 64, 0.2, 445.4},
+      {"v-min", 8, 32, 0.2, 256.6},  {"v-min", 16, 64, 0.2, 525.4},
+      {"zb-v", 7, 10, 0.2, 71.6},    {"zb-v", 6, 9, 0.4, 67.6},
+      {"zb-v", 8, 32, 0.2, 205.6},   {"1f1b-v", 8, 32, 0.2, 251.4}};
+  for (auto [name, p, m, transfer, makespan] : kPublished) {
+    SCOPED_TRACE(std::string(name) + " p=" + std::to_string(p));
+    Problem problem = unitProblem(p, m, placementOf(*findNamed(name), p));
+    problem.defaultLink.latency = transfer;
+    EXPECT_LE(simulateNamed(name, problem).makespan, makespan + 1e-9);
+  }
+}
+
+// From as many microbatches on as fill the pipeline.
+TEST(NamedSchedules, zeroBubbleSchedulesHaveNoBubble) {
+  for (std::string_view name : {"v-zb", "zb-v", "zb-h2"})
+    for (int p = 1; p <= 20; ++p)
+      for (int m : {2 * p - 1, 2 * p, 19, 2 * p + 5, 3 * p - 1, 32}) {
+        if (m < 2 * p - 1)
+          continue;
+        SCOPED_TRACE(std::string(name) + " p=" + std::to_string(p) +
+                     " m=" + std::to_string(m));
+        Simulation simulation = simulateUnit(name, p, m);
+        for (int device = 0; device < p; ++device) {
+          const std::vector<TimedPass> &passes = simulation.passes[device];
+          EXPECT_EQ(passes.back().end - passes.front().start,
+                    simulation.busy[device]);
+        }
+      }
+}
+
+// Stages differ, as those of a model do: no device needs more bytes than in the
+// repeated block, which has as many activations on each.
+TEST(NamedSchedules, vHalfKeepsToTheBytesOfItsBlock) {
+  for (int p : {4, 7, 8}) {
+    Problem problem = unitProblem(p, 4 * p, vPlacement(2 * p, p), 1184);
+    for (Stage &stage : problem.stages) {
+      stage.releasedByBackwardInput = 592;
+      stage.takenByBackwardInput = 655;
+    }
+    problem.stages[0].takenByBackwardInput = 721;
+    problem.stages.back().activationBytes = 1448;
+    problem.stages.back().releasedByBackwardInput = 724;
+    problem.stages.back().takenByBackwardInput = 918;
+    std::optional<BuildingBlock> block = namedBlock("v-half", problem, nullptr);
+    std::vector<int64_t> steady =
+        simulate(problem, repeat(*block, problem))->peakActivationBytes;
+    Simulation simulation = simulateNamed("v-half", problem);
+    for (int device = 0; device < p; ++device)
+      EXPECT_LE(simulation.peakActivationBytes[device], steady[device]);
+    // At the cost of at most one pass.
+    EXPECT_LE(simulation.makespan,
+              simulateUnit("v-half", p, 4 * p).makespan + 1);
+  }
+}
+
 // Interleaved 1F1B as Megatron defines it: a bubble of (p-1)/chunks
 // microbatches where the devices divide the microbatches, and rounds of any
 // size otherwise.

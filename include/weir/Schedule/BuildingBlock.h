@@ -69,29 +69,38 @@ std::vector<std::vector<TimedPass>> repeatTimed(const BuildingBlock &block,
 /// order, so `simulate` does it.
 Schedule repeat(const BuildingBlock &block, const Problem &problem);
 
+/// The passes of a device at the positions `begin` to `end` - 1 of its order.
+struct PassRange {
+  size_t begin = 0, end = 0;
+};
+
 /// Moves passes into idle slots before them: all passes in the order of their
 /// times, each to the first slots in which its inputs are there, its stage's
 /// earlier microbatches have run, and the activation bytes of its device stay
 /// within `limits` until the slots that it leaves. A pass that takes memory
-/// stays where the limits are exceeded already.
+/// stays where the limits are exceeded already. The passes `kept` (per device;
+/// empty: none) stay in their slots, and later ones stay behind them.
 ///
 /// `passes` (per device, by time) is all that a schedule of the problem runs;
 /// F, B, W and fused passes start at whole slots, last one or more of them, and
 /// do not overlap. Transfers take no time. There are no R's and U's.
 Schedule pullForward(const Problem &problem,
                      const std::vector<std::vector<TimedPass>> &passes,
-                     const std::vector<int64_t> &limits);
+                     const std::vector<int64_t> &limits,
+                     const std::vector<PassRange> &kept = {});
 
 /// Fills idle time: where the pass whose turn it is has to wait, a later F or B
 /// that may already run goes first (unless `mayOvertake` is false), else a W
 /// whose B has run; a W also runs where memory asks for it. Per stage the order
-/// of microbatches stays.
+/// of microbatches stays. The passes `kept` (per device; empty: none) stay in
+/// their order, W's included, and no F or B moves across them.
 /// Activation bytes stay within `limits` (per device), or within what
 /// `schedule` needs when every W runs as early as possible, whichever is
 /// larger. Decides by the durations of `problem` and by transfers that do not
 /// queue. Requires a schedule that `verify` accepts.
 Schedule reorder(const Problem &problem, const Schedule &schedule,
-                 const std::vector<int64_t> &limits, bool mayOvertake = true);
+                 const std::vector<int64_t> &limits, bool mayOvertake = true,
+                 const std::vector<PassRange> &kept = {});
 
 } // namespace weir::schedule
 
