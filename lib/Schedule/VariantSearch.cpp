@@ -77,11 +77,12 @@ bool VariantSearch::consider(Timing &timing) {
   bool better = !found || here < bestValue() * (1 - kTolerance);
   if (!better && here > bestValue() * (1 + kTolerance))
     return false;
-  if (better && hasBuffers && !fitsWithBuffers(timing.order))
+  bool isNew = better || timing.order != best.order;
+  if (isNew && hasBuffers && !fitsWithBuffers(timing.order))
     return false;
   if (better) {
     equals.assign(1, timing.order);
-  } else if (timing.order != best.order) {
+  } else if (isNew) {
     if (equals.size() < kMostEquals)
       equals.push_back(timing.order);
     else
