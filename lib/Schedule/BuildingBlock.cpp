@@ -325,17 +325,21 @@ public:
       std::partial_sum(devices[d].held.begin(), devices[d].held.end(),
                        devices[d].held.begin());
     }
+    slotsToSearch = kSlotsPerPass * static_cast<int64_t>(entries.size());
   }
 
   Schedule run() {
-    std::vector<size_t> byTime(entries.size());
-    for (size_t i = 0; i < byTime.size(); ++i)
-      byTime[i] = i;
-    std::sort(byTime.begin(), byTime.end(), [&](size_t a, size_t b) {
-      return std::pair(entries[a].start, a) < std::pair(entries[b].start, b);
-    });
-    for (size_t i : byTime)
-      pull(static_cast<int>(i));
+    // Sorted by counting how many passes start in each slot.
+    std::vector<int> firstAt(devices.empty() ? 1
+                                             : devices[0].passAt.size() + 1);
+    for (const Entry &entry : entries)
+      ++firstAt[entry.start + 1];
+    std::partial_sum(firstAt.begin(), firstAt.end(), firstAt.begin());
+    std::vector<int> byTime(entries.size());
+    for (size_t i = 0; i < entries.size(); ++i)
+      byTime[firstAt[entries[i].start]++] = static_cast<int>(i);
+    for (int i : byTime)
+      pull(i);
     Schedule schedule;
     for (const Device &device : devices) {
       std::vector<Pass> &order = schedule.order.emplace_back();
@@ -350,6 +354,9 @@ public:
   }
 
 private:
+  /// Far more than passes of any block without much idle time have before them.
+  static constexpr int64_t kSlotsPerPass = 4096;
+
   struct Entry {
     Pass pass;
     int start;
@@ -413,6 +420,10 @@ private:
     int64_t taken = stage.taken(kind);
     int64_t kept = taken - stage.released(kind);
     int from = std::max(ready(pass), earliest), to = start;
+    // Idle time may be any multiple of what passes take.
+    if (start - from > slotsToSearch)
+      return stay(index);
+    slotsToSearch -= start - from;
     // What is kept until the old slots must fit all the time.
     if (kept > 0)
       for (int t = start - 1; t >= from; --t)
@@ -436,6 +447,13 @@ private:
       std::fill_n(passAt.begin() + to, length, index);
       start = to;
     }
+    stay(index);
+  }
+
+  /// The pass has its slots.
+  void stay(int index) {
+    const auto &[pass, start, length, earliest] = entries[index];
+    auto [kind, s, m] = pass;
     endOfPrevious(s, kind) = start + length;
     if (kind == PassKind::Forward)
       forwardEnd[at(s, m)] = start + length;
@@ -445,6 +463,7 @@ private:
 
   const Problem &problem;
   const std::vector<int64_t> &limits;
+  int64_t slotsToSearch; // until passes stay where they are
   std::vector<Entry> entries;
   std::vector<Device> devices;
   // Per stage and kind, the end of the last microbatch so far.
@@ -520,6 +539,7 @@ public:
     while (!events.empty()) {
       auto [time, device] = events.top();
       events.pop();
+      now = time;
       if (time >= devices[device].freeAt)
         step(device, time);
     }
@@ -716,7 +736,9 @@ private:
     int to = problem.placement[stage];
     double time = sent + transferSeconds(problem, from, to, bytes);
     times[slot(stage, microbatch)] = time;
-    if (to != from)
+    // A busy device looks when it is free.
+    double freeAt = devices[to].freeAt;
+    if (to != from && !(freeAt > now && freeAt >= time))
       events.push({time, to});
   }
 
@@ -733,6 +755,7 @@ private:
   // overtook one.
   std::vector<uint64_t> overtakenAt;
   uint64_t numFinds = 0;
+  double now = 0;
   using Event = std::pair<double, int>;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events;
   Schedule result;

@@ -422,15 +422,21 @@ static bool isCompacted(std::string_view name) {
          name != "dualpipe-v";
 }
 
-/// Whether `pullForward` can take these passes, and its tables fit into memory.
+/// Whether `pullForward` can take these passes, and its tables are not mostly
+/// idle time.
 static bool areInSlots(const std::vector<std::vector<TimedPass>> &passes) {
-  constexpr double kMaxSlots = 1 << 26;
+  constexpr double kSlotsOfAnyBlock = 1 << 20, kMostIdle = 32;
+  double busy = 0;
+  for (const std::vector<TimedPass> &device : passes)
+    for (const TimedPass &timed : device)
+      busy += timed.end - timed.start;
+  double maxSlots = std::max(kSlotsOfAnyBlock, kMostIdle * busy);
   for (const std::vector<TimedPass> &device : passes) {
     double free = 0;
     for (const auto &[pass, start, end] : device) {
       if (start != std::floor(start) || end != std::floor(end) ||
           start < free || end <= start ||
-          end * static_cast<double>(passes.size()) > kMaxSlots)
+          end * static_cast<double>(passes.size()) > maxSlots)
         return false;
       free = end;
     }

@@ -75,6 +75,35 @@ TEST(BlockJson, buildsWhatNamedSchedulesAre) {
   }
 }
 
+// The example of the header.
+TEST(BlockJson, buildsTheDocumentedBlock) {
+  PlacedBlock placed = read(R"(
+   {"devices": 2, "placement": "v", "interval": 6,
+    "stages": [{"forward": 0, "backward_input": 7},
+               {"forward": 1, "backward_input": 6, "backward_weight": 9},
+               {"forward": 2, "backward_input": 5},
+               {"forward": 3, "backward_input": 4}]})");
+  for (int m : {1, 2, 9}) {
+    Problem problem = unitProblem(2, m, vPlacement(4, 2));
+    std::string error;
+    std::optional<Schedule> schedule =
+        buildFromBlock("", placed, problem, &error);
+    ASSERT_TRUE(schedule) << error;
+    EXPECT_EQ(verify(problem, *schedule), std::nullopt);
+  }
+}
+
+// Idle time costs no work, however much of it there is between passes.
+TEST(BlockJson, buildsFromLongIntervals) {
+  for (double interval : {100., 4000., 4194304., 1e9}) {
+    PlacedBlock placed = read(kVHalf);
+    placed.block.interval = interval;
+    Problem problem = unitProblem(2, 2000, vPlacement(4, 2));
+    Schedule schedule = *buildFromBlock("", placed, problem, nullptr);
+    EXPECT_EQ(verify(problem, schedule), std::nullopt);
+  }
+}
+
 /// `kVHalf` with one piece of text replaced.
 std::string edited(std::string_view from, std::string_view to) {
   std::string text(kVHalf);

@@ -17,7 +17,7 @@ namespace weir::schedule {
 ///
 ///   {"devices": 2, "placement": "v", "interval": 6,
 ///    "stages": [{"forward": 0, "backward_input": 7},
-///               {"forward": 1, "backward_input": 6, "backward_weight": 8},
+///               {"forward": 1, "backward_input": 6, "backward_weight": 9},
 ///               {"forward": 2, "backward_input": 5},
 ///               {"forward": 3, "backward_input": 4}]}
 ///
