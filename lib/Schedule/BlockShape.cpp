@@ -128,6 +128,25 @@ ListRules BlockShapes::randomRules(Random &random) const {
   return rules;
 }
 
+/// In a zigzag of equal passes, those of a device do not wander through each
+/// other's slots if the steps of F and of B from device to device, in passes,
+/// are r modulo 3 where one goes down and 3 - r where the other comes up.
+void BlockShapes::setSteps(std::vector<double> &forwardHop,
+                           std::vector<double> &backwardHop,
+                           Random &random) const {
+  int remainder = randomInt(random, 1, 2);
+  auto hop = [&](bool isDown) {
+    int step =
+        (isDown ? remainder : 3 - remainder) + 3 * randomInt(random, 0, 1);
+    return (step - 1) * pass;
+  };
+  for (int c = 0; c < chunks; ++c) {
+    bool isDown = c % 2 == 0;
+    forwardHop[c] = hop(isDown);
+    backwardHop[c] = hop(!isDown);
+  }
+}
+
 BlockShape BlockShapes::random(Random &random) const {
   BlockShape shape;
   // Little memory leaves little time to wait.
@@ -151,6 +170,10 @@ BlockShape BlockShapes::random(Random &random) const {
       shape.farForwardHop[c] = wait(4 * pass);
       shape.farBackwardHop[c] = wait(4 * pass);
     }
+  }
+  if (chunks % 2 == 0 && randomInt(random, 0, 2) == 0) {
+    setSteps(shape.forwardHop, shape.backwardHop, random);
+    setSteps(shape.farForwardHop, shape.farBackwardHop, random);
   }
   shape.interval =
       randomInt(random, 0, 1)

@@ -65,6 +65,8 @@ public:
   void keys(const BlockShape &shape, std::vector<double> &keys) const;
 
 private:
+  void setSteps(std::vector<double> &forwardHop,
+                std::vector<double> &backwardHop, Random &random) const;
   double randomWait(Random &random, double scale) const;
   double randomWeightDelay(Random &random) const;
 
