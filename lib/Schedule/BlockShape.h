@@ -81,7 +81,8 @@ private:
   double workPerMicrobatch = 0;
   /// Mean duration of one pass.
   double pass = 0;
-  /// The longest that a stage may have to hold a microbatch, for Little's law.
+  /// By Little's law, the interval that the memory limits allow when no pass
+  /// waits; no less than the work.
   double leastInterval = 0;
 };
 

@@ -15,10 +15,11 @@ namespace weir::schedule {
 /// and keeps the best. Four ways to come to an order:
 ///   - the keys of a random block shape, or of the best one with a few numbers
 ///     changed, list-scheduled;
-///   - the best order, list-scheduled from its end to its beginning, and from
-///     there forwards again (forward-backward improvement: K. Y. Li, R. J.
-///     Willis, "An iterative scheduling technique for resource-constrained
-///     project scheduling", EJOR 56, 1992);
+///   - an order that comes close to the best, list-scheduled from its end to
+///     its beginning, and from there forwards again, for as long as that helps
+///     (forward-backward improvement: K. Y. Li, R. J. Willis, "An iterative
+///     scheduling technique for resource-constrained project scheduling", EJOR
+///     56, 1992);
 ///   - the start times of the best order with some of them shifted,
 ///     list-scheduled;
 ///   - the order itself with one pass of a critical path moved to the front of
