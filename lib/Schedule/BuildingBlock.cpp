@@ -527,10 +527,14 @@ public:
         devices[d].kept.end = devices[d].order.size();
       devices[d].done.resize(devices[d].order.size());
     }
-    for (int s = 0; s < problem.numStages(); ++s)
-      devices[problem.placement[s]].numRows +=
-          problem.stages[s].hasBackward() ? 2 : 1;
+    for (int s = 0; s < problem.numStages(); ++s) {
+      std::vector<Row> &rows = devices[problem.placement[s]].rows;
+      rows.push_back({s, true});
+      if (problem.stages[s].hasBackward())
+        rows.push_back({s, false});
+    }
     overtakenAt.resize(2 * costsOf.size());
+    numStarted.resize(2 * costsOf.size());
   }
 
   Schedule run() {
@@ -555,6 +559,14 @@ private:
     bool isSplit; // into B and W
   };
 
+  /// Passes that keep their order: the F's of a stage, or its B's (or fused
+  /// passes, or what it has in their place).
+  struct Row {
+    int stage;
+    bool isForward;
+    size_t index() const { return 2 * static_cast<size_t>(stage) + isForward; }
+  };
+
   struct Device {
     // The given order without W's that may be moved.
     std::vector<Pass> order;
@@ -567,8 +579,7 @@ private:
     std::deque<Pass> ready;   // W's whose B has run
     std::vector<Pass> later;  // the same; they wait for those that are kept
     int64_t heldForReady = 0; // what they will give back
-    // Rows of passes that keep their order: the F's and B's of each stage.
-    size_t numRows = 0;
+    std::vector<Row> rows;
   };
 
   static size_t index(PassKind kind) { return static_cast<size_t>(kind); }
@@ -653,6 +664,13 @@ private:
     return device.held + taken(pass) <= limits[d];
   }
 
+  /// Whether the input of the row's next pass is there.
+  bool hasReady(const Row &row, double time) const {
+    int m = numStarted[row.index()];
+    return m < problem.numMicrobatches &&
+           (row.isForward ? inputs : gradients)[slot(row.stage, m)] <= time;
+  }
+
   /// A later pass that may run now, though the one whose turn it is may not. It
   /// must leave enough memory for all that it overtakes, or they might wait
   /// for each other.
@@ -662,10 +680,14 @@ private:
     if (!isBefore && device.next < device.kept.end)
       return std::nullopt;
     size_t end = isBefore ? device.kept.begin : device.order.size();
+    size_t numCandidates =
+        std::count_if(device.rows.begin(), device.rows.end(),
+                      [&](const Row &row) { return hasReady(row, time); });
+    if (numCandidates == 0)
+      return std::nullopt;
     // What remains when every W runs as early as it can.
     int64_t held = device.held - device.heldForReady, peak = 0;
     ++numFinds;
-    size_t numOvertaken = 0;
     for (size_t i = device.next; i < end; ++i) {
       const Pass &pass = device.order[i];
       if (device.done[i])
@@ -676,12 +698,14 @@ private:
       uint64_t &overtaken =
           overtakenAt[2 * pass.stage + (pass.kind == PassKind::Forward)];
       if (overtaken != numFinds) {
-        if (i != device.next && readyTime(pass) <= time && mayStart(d, pass) &&
-            peak + std::max<int64_t>(kept, 0) <= limits[d])
-          return i;
+        if (readyTime(pass) <= time) {
+          if (mayStart(d, pass) &&
+              peak + std::max<int64_t>(kept, 0) <= limits[d])
+            return i;
+          if (--numCandidates == 0)
+            return std::nullopt;
+        }
         overtaken = numFinds;
-        if (++numOvertaken == device.numRows)
-          return std::nullopt;
       }
       peak = std::max(peak, held + taken(pass));
       if (peak > limits[d])
@@ -711,6 +735,9 @@ private:
     device.freeAt = time + costsOf[pass.stage].duration[index(pass.kind)];
     events.push({device.freeAt, d});
     auto [kind, s, m] = pass;
+    if (kind != PassKind::Update && kind != PassKind::Recompute &&
+        !isMovable(pass))
+      ++numStarted[Row{s, kind == PassKind::Forward}.index()];
     if (kind == PassKind::Forward && s + 1 < problem.numStages())
       arrive(inputs, s + 1, m, device.freeAt, d, stage.forwardTransferBytes);
     else if (kind == PassKind::Forward) // The loss is where gradients begin.
@@ -755,6 +782,7 @@ private:
   // overtook one.
   std::vector<uint64_t> overtakenAt;
   uint64_t numFinds = 0;
+  std::vector<int> numStarted; // of each row
   double now = 0;
   using Event = std::pair<double, int>;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events;

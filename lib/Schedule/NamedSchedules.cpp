@@ -12,6 +12,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace weir::schedule {
 
@@ -446,35 +447,145 @@ static bool areInSlots(const std::vector<std::vector<TimedPass>> &passes) {
 
 namespace {
 
+/// How long schedules of one problem take, with and without transfers: what
+/// `simulate` says, without all else that it says.
+class OrderTimes {
+public:
+  /// Without transfers, and with a delay between devices.
+  static constexpr size_t kNumCases = 2;
+  struct Times {
+    double makespan = 0;
+    double span = 0;
+    auto operator<=>(const Times &) const = default;
+  };
+
+  OrderTimes(const Problem &problem, double delay)
+      : problem(problem), delays{0, delay} {
+    for (const Stage &stage : problem.stages)
+      for (PassKind kind : {PassKind::Forward, PassKind::BackwardInput,
+                            PassKind::BackwardWeight, PassKind::Backward})
+        durations.push_back(stage.duration(kind));
+  }
+
+  /// Requires a schedule that `verify` accepts, of F, B, W and fused passes.
+  std::array<Times, kNumCases> measure(const Schedule &schedule) {
+    size_t size =
+        static_cast<size_t>(problem.numStages()) * problem.numMicrobatches;
+    forwardEnds.assign(size, kUnknown);
+    gradientEnds.assign(size, kUnknown);
+    devices.assign(problem.numDevices, {});
+    std::vector<int> worklist(problem.numDevices);
+    std::iota(worklist.rbegin(), worklist.rend(), 0);
+    while (!worklist.empty()) {
+      int device = worklist.back();
+      worklist.pop_back();
+      size_t before = devices[device].next;
+      int other = advance(schedule.order[device], device);
+      if (other >= 0)
+        devices[other].waiting.push_back(device);
+      if (devices[device].next != before) {
+        std::vector<int> &waiting = devices[device].waiting;
+        worklist.insert(worklist.end(), waiting.begin(), waiting.end());
+        waiting.clear();
+      }
+    }
+    std::array<Times, kNumCases> result;
+    for (size_t c = 0; c < kNumCases; ++c)
+      for (const Device &device : devices)
+        if (device.next > 0) {
+          result[c].makespan = std::max(result[c].makespan, device.free[c]);
+          result[c].span =
+              std::max(result[c].span, device.free[c] - device.start[c]);
+        }
+    return result;
+  }
+
+private:
+  using Instants = std::array<double, kNumCases>;
+  static constexpr Instants kUnknown = {-1, -1};
+
+  struct Device {
+    size_t next = 0;
+    Instants start{}, free{};
+    std::vector<int> waiting; // devices that wait for this one
+  };
+
+  /// Runs the device until it has to wait, and returns the device that it
+  /// waits for; -1 at the end.
+  int advance(const std::vector<Pass> &order, int index) {
+    Device &device = devices[index];
+    for (; device.next < order.size(); ++device.next) {
+      auto [kind, s, m] = order[device.next];
+      size_t at = static_cast<size_t>(s) * problem.numMicrobatches + m;
+      bool isForward = kind == PassKind::Forward;
+      Instants time = device.free;
+      // Its own F and B come before in the order of the device.
+      int producer = isForward ? s - 1
+                     : kind == PassKind::BackwardWeight &&
+                             problem.stages[s].hasBackwardInput
+                         ? -1
+                     : s + 1 < problem.numStages() ? s + 1
+                                                   : -1;
+      if (producer >= 0) {
+        const Instants &end = isForward
+                                  ? forwardEnds[at - problem.numMicrobatches]
+                                  : gradientEnds[at + problem.numMicrobatches];
+        int other = problem.placement[producer];
+        if (end[0] < 0)
+          return other;
+        for (size_t c = 0; c < kNumCases; ++c)
+          time[c] =
+              std::max(time[c], end[c] + (other == index ? 0 : delays[c]));
+      }
+      if (device.next == 0)
+        device.start = time;
+      double duration = durations[4 * s + durationIndex(kind)];
+      for (double &instant : time)
+        instant += duration;
+      device.free = time;
+      if (isForward)
+        forwardEnds[at] = time;
+      else if (kind != PassKind::BackwardWeight)
+        gradientEnds[at] = time;
+    }
+    return -1;
+  }
+
+  static size_t durationIndex(PassKind kind) {
+    return kind == PassKind::Forward          ? 0
+           : kind == PassKind::BackwardInput  ? 1
+           : kind == PassKind::BackwardWeight ? 2
+                                              : 3;
+  }
+
+  const Problem &problem;
+  Instants delays;
+  std::vector<double> durations; // of each stage: F, B, W, fused
+  // Of each stage and microbatch.
+  std::vector<Instants> forwardEnds, gradientEnds;
+  std::vector<Device> devices;
+};
+
 /// The shortest of several schedules; of those that are equally long the one
 /// of least span, and then the one that transfers delay least.
 class Shortest {
 public:
-  explicit Shortest(const Problem &problem) : problem(problem) {}
+  explicit Shortest(const Problem &problem)
+      : times(problem, kTransfer * problem.stages[0].forward) {}
 
   void consider(Schedule schedule) {
-    Times times = timesOf(problem, schedule);
-    if (!best.order.empty() && times > bestTimes)
+    auto measured = times.measure(schedule);
+    if (!best.order.empty() && measured >= bestTimes)
       return;
-    if (!best.order.empty() && times == bestTimes) {
-      Times delayed = delayedTimesOf(schedule);
-      if (!bestDelayed)
-        bestDelayed = delayedTimesOf(best);
-      if (delayed >= *bestDelayed)
-        return;
-      bestDelayed = delayed;
-    } else {
-      bestDelayed.reset();
-    }
     best = std::move(schedule);
-    bestTimes = times;
+    bestTimes = measured;
   }
 
   /// The best one; but `preferred` if that is as short, whatever its span, and
   /// transfers delay it less.
   Schedule take(const Schedule &preferred) {
-    if (timesOf(problem, preferred).first <= bestTimes.first &&
-        delayedTimesOf(preferred) < delayedTimesOf(best))
+    auto [ofPreferred, delayed] = times.measure(preferred);
+    if (ofPreferred.makespan <= bestTimes[0].makespan && delayed < bestTimes[1])
       return preferred;
     return take();
   }
@@ -482,23 +593,11 @@ public:
   Schedule take() { return std::move(best); }
 
 private:
-  using Times = std::pair<double, double>; // makespan, span
-  static Times timesOf(const Problem &problem, const Schedule &schedule) {
-    Simulation simulation = *simulate(problem, schedule);
-    return {simulation.makespan, simulation.span};
-  }
+  static constexpr double kTransfer = 0.25; // of a forward pass
 
-  Times delayedTimesOf(const Schedule &schedule) const {
-    constexpr double kTransfer = 0.25; // of a forward pass
-    Problem delayed = problem;
-    delayed.defaultLink.latency = kTransfer * problem.stages[0].forward;
-    return timesOf(delayed, schedule);
-  }
-
-  const Problem &problem;
+  OrderTimes times;
   Schedule best;
-  Times bestTimes;
-  std::optional<Times> bestDelayed;
+  std::array<OrderTimes::Times, OrderTimes::kNumCases> bestTimes;
 };
 
 } // namespace
