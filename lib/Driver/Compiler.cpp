@@ -324,17 +324,11 @@ static void emitAll(ModuleOp module, std::vector<Diagnostic> &diagnostics) {
 /// by another cut.
 static LogicalResult planAtSmallestLimit(ModuleOp module,
                                          const CompilerOptions &options,
-                                         std::vector<Diagnostic> &diagnostics) {
-  FailureOr<MetLimit> smallest = findSmallestLimit(module, options);
-  if (failed(smallest)) {
-    // No limit can be met: the passes say what is wrong.
-    emitAll(module, diagnostics);
-    return failure();
-  }
-  if (smallest->arena.bytes <= options.memoryLimit) {
+                                         const MetLimit &smallest) {
+  if (smallest.arena.bytes <= options.memoryLimit) {
     // The cut knows what a device needs only roughly, and refused too early.
     CompilerOptions otherCut = options;
-    otherCut.cutLimit = smallest->limit;
+    otherCut.cutLimit = smallest.limit;
     std::vector<Diagnostic> said;
     if (OwningOpRef<ModuleOp> planned = tryPlan(module, otherCut, said)) {
       takeFrom(module, *planned);
@@ -346,8 +340,8 @@ static LogicalResult planAtSmallestLimit(ModuleOp module,
          << options.schedule << " on " << options.devices
          << " devices cannot meet a memory limit of " << options.memoryLimit
          << " bytes per device; the smallest limit it can meet is "
-         << smallest->smallest << " bytes, which device "
-         << smallest->arena.device << " needs";
+         << smallest.smallest << " bytes, which device "
+         << smallest.arena.device << " needs";
 }
 
 /// Plans `module` in the way of `layouts` that is fastest by estimate, or where
@@ -387,19 +381,19 @@ static LogicalResult planBest(ModuleOp module,
     emitAll(module, bestSaid);
     return success();
   }
-  const CompilerOptions *least = &layouts.front();
-  if (layouts.size() > 1 && layouts.front().memoryLimit != 0) {
-    int64_t leastBytes = std::numeric_limits<int64_t>::max();
+  const CompilerOptions *least = nullptr;
+  MetLimit smallest;
+  if (layouts.front().memoryLimit != 0)
     for (const CompilerOptions &layout : layouts) {
-      FailureOr<MetLimit> smallest = findSmallestLimit(module, layout);
-      if (failed(smallest) || smallest->smallest >= leastBytes)
+      FailureOr<MetLimit> met = findSmallestLimit(module, layout);
+      if (failed(met) || (least && met->smallest >= smallest.smallest))
         continue;
-      leastBytes = smallest->smallest;
       least = &layout;
+      smallest = *met;
     }
-  }
-  if (least->memoryLimit != 0)
-    return planAtSmallestLimit(module, *least, firstSaid);
+  if (least)
+    return planAtSmallestLimit(module, *least, smallest);
+  // No limit can be met: the passes say what is wrong.
   emitAll(module, firstSaid);
   return failure();
 }

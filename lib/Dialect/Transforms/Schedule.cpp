@@ -626,7 +626,8 @@ LogicalResult Schedule::fitArenas(PipelineOp pipeline,
       return failure();
     isEnough = *fits;
   }
-  if (order && !isEnough) {
+  // Without time to search, what follows says whether anything fits.
+  if (order && !isEnough && timeBudget > 0) {
     // The search gets `factor` times less memory than the limit leaves beyond
     // what the first programs take more than their order. Halving finds a small
     // factor that will do; of all orders that fit the best is taken.
