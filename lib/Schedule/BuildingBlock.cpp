@@ -580,6 +580,7 @@ private:
     std::vector<Pass> later;  // the same; they wait for those that are kept
     int64_t heldForReady = 0; // what they will give back
     std::vector<Row> rows;
+    double wakesAt = -1; // of its last event
   };
 
   static size_t index(PassKind kind) { return static_cast<size_t>(kind); }
@@ -647,7 +648,7 @@ private:
     if (!device.ready.empty())
       return start(d, takeReady(device), time);
     if (readyAt != kUnknown)
-      events.push({readyAt, d});
+      wake(d, readyAt);
   }
 
   bool mayStart(int d, const Pass &pass) const {
@@ -733,7 +734,7 @@ private:
     result.order[d].push_back(pass);
     device.held += taken(pass) - released(pass);
     device.freeAt = time + costsOf[pass.stage].duration[index(pass.kind)];
-    events.push({device.freeAt, d});
+    wake(d, device.freeAt);
     auto [kind, s, m] = pass;
     if (kind != PassKind::Update && kind != PassKind::Recompute &&
         !isMovable(pass))
@@ -758,6 +759,15 @@ private:
     }
   }
 
+  /// Lets the device look for a pass at that time.
+  void wake(int d, double time) {
+    Device &device = devices[d];
+    if (time == device.wakesAt && time > now)
+      return;
+    device.wakesAt = time;
+    events.push({time, d});
+  }
+
   void arrive(std::vector<double> &times, int stage, int microbatch,
               double sent, int from, int64_t bytes) {
     int to = problem.placement[stage];
@@ -766,7 +776,7 @@ private:
     // A busy device looks when it is free.
     double freeAt = devices[to].freeAt;
     if (to != from && !(freeAt > now && freeAt >= time))
-      events.push({time, to});
+      wake(to, time);
   }
 
   const Problem &problem;

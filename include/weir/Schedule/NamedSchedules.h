@@ -38,9 +38,12 @@ const NamedSchedule *findNamed(std::string_view name);
 /// interleaved-1f1b and 1f1b-v use fused backward passes, dualpipe-v both, the
 /// others split ones. R runs directly before the first backward pass of its
 /// microbatch. Where idle time of fill and drain is filled, a device holds at
-/// most what the schedule needs in steady state on the device that holds most;
-/// a memory limit below that only keeps passes from being moved; whether it is
-/// met is for `verify` to say.
+/// most as many activations as some device does in steady state, and bytes in
+/// proportion to its own; a memory limit below that only keeps passes from
+/// being moved; whether it is met is for `verify` to say. Of equally long
+/// orders the one of least span is taken, then the one that transfers delay
+/// least; zb-v's own order is left only for a shorter one, or one of less span
+/// that transfers delay no more.
 ///
 /// Returns nullopt and sets `error` (one line) where there is no such schedule
 /// or the placement does not fit it. Requires `!problem.check()`.
