@@ -267,6 +267,14 @@ void Partition::improveCuts(const Chain &chain, ArrayRef<int> deviceOfStage,
   constexpr int64_t reach = 6;
   int64_t numDevices = *llvm::max_element(deviceOfStage) + 1;
   SmallVector<double> seconds(numDevices);
+  // Moves change a cut or two at a time: most stages were there before.
+  DenseMap<std::pair<int64_t, int64_t>, int64_t> known;
+  auto bytesOf = [&](int64_t begin, int64_t end) {
+    auto [it, isNew] = known.try_emplace({begin, end}, 0);
+    if (isNew)
+      it->second = stageBytes(chain, begin, end);
+    return it->second;
+  };
   auto getCost = [&]() {
     CutCost cost;
     seconds.assign(numDevices, 0.0);
@@ -282,7 +290,7 @@ void Partition::improveCuts(const Chain &chain, ArrayRef<int> deviceOfStage,
     if (memoryLimit != 0) {
       SmallVector<int64_t> bytes(numDevices, 0);
       for (int64_t s = 0; s < stages; ++s)
-        bytes[deviceOfStage[s]] += stageBytes(chain, cuts[s], cuts[s + 1]);
+        bytes[deviceOfStage[s]] += bytesOf(cuts[s], cuts[s + 1]);
       cost.fits = *llvm::max_element(bytes) <= memoryLimit;
     }
     return cost;
