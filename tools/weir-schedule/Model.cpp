@@ -386,6 +386,16 @@ llvm::Expected<std::vector<Problem>> Model::variants() const {
   return result;
 }
 
+llvm::Expected<std::optional<Bound>>
+Model::boundOfVariants(Objective objective) const {
+  if (file || givenPlacement || chunks.getNumOccurrences())
+    return std::nullopt;
+  llvm::Expected<Problem> whole = problem(Placement::Linear, 1);
+  if (!whole)
+    return whole.takeError();
+  return lowerBoundAnyPlacement(*whole, maxChunks, objective);
+}
+
 std::string Model::inUnits(const std::string &message) const {
   if (!theUnits.abstract)
     return message;

@@ -7,6 +7,7 @@
 #ifndef WEIR_TOOLS_WEIR_SCHEDULE_MODEL_H
 #define WEIR_TOOLS_WEIR_SCHEDULE_MODEL_H
 
+#include "weir/Schedule/LowerBound.h"
 #include "weir/Schedule/Rendering.h"
 #include "weir/Schedule/Variants.h"
 
@@ -63,6 +64,11 @@ public:
   /// All ways to cut and to place the model that --chunks, --max-chunks and
   /// --placement leave open.
   llvm::Expected<std::vector<weir::schedule::Problem>> variants() const;
+
+  /// What no variant can beat; nothing for a file, whose stages differ, and
+  /// where the placement is given.
+  llvm::Expected<std::optional<weir::schedule::Bound>>
+  boundOfVariants(weir::schedule::Objective objective) const;
 
   const weir::schedule::Units &units() const { return theUnits; }
   /// In abstract units, or seconds with a prefix.

@@ -131,6 +131,8 @@ struct Result {
   Schedule schedule;
   Simulation simulation;
   Bound bound;
+  /// Of all cuts and placements that were searched, where it is known.
+  std::optional<Bound> boundOfVariants;
   std::optional<JitterResult> jitter;
   double buildSeconds = 0;
 
@@ -139,8 +141,9 @@ struct Result {
   }
   /// How far the schedule may be from the best one. Floating point may add up
   /// the bound in another order, which is no gap.
-  double gap() const {
-    return bound.seconds > 0 ? std::max(0.0, value() / bound.seconds - 1) : 0;
+  double gap() const { return gapTo(bound); }
+  double gapTo(const Bound &any) const {
+    return any.seconds > 0 ? std::max(0.0, value() / any.seconds - 1) : 0;
   }
 };
 
@@ -164,9 +167,13 @@ static llvm::Expected<Result> evaluate(Problem problem, Schedule schedule) {
   std::optional<Simulation> simulation = simulate(problem, schedule, &error);
   if (!simulation)
     return fail(error);
-  Result result{std::move(problem),     std::move(schedule),
-                std::move(*simulation), {},
-                std::nullopt,           0};
+  Result result{std::move(problem),
+                std::move(schedule),
+                std::move(*simulation),
+                {},
+                std::nullopt,
+                std::nullopt,
+                0};
   result.bound = lowerBound(result.problem, objective);
   if (jitterPercent.getNumOccurrences())
     result.jitter = jitter(result.problem, result.schedule, jitterPercent,
@@ -215,6 +222,10 @@ static llvm::Expected<Result> searchBest(const Model &model) {
   result->buildSeconds = found->seconds;
   if (found->bound.seconds > result->bound.seconds)
     result->bound = std::move(found->bound);
+  llvm::Expected<std::optional<Bound>> bound = model.boundOfVariants(objective);
+  if (!bound)
+    return bound.takeError();
+  result->boundOfVariants = std::move(*bound);
   return result;
 }
 
@@ -421,10 +432,16 @@ static void writeTable(std::ostream &os, const Model &model,
         llvm::formatv("{0:F2}", 1e3 * result.buildSeconds).str());
   }
   writeColumns(os, rows);
-  for (const Result &result : results)
-    if (result.schedule.name == "auto")
-      os << "auto: " << result.problem.numStages() << " stages, placed "
-         << nameOfPlacement(result.problem) << '\n';
+  for (const Result &result : results) {
+    if (result.schedule.name != "auto")
+      continue;
+    os << "auto: " << result.problem.numStages() << " stages, placed "
+       << nameOfPlacement(result.problem) << '\n';
+    if (const std::optional<Bound> &bound = result.boundOfVariants)
+      os << "auto: " << bound->scope << " takes at least "
+         << model.time(bound->seconds) << " (gap "
+         << percentText(result.gapTo(*bound)) << ")\n";
+  }
   for (const std::string &line : refused)
     os << line << '\n';
 }
@@ -445,17 +462,24 @@ static void writeList(std::ostream &os) {
             .str();
 }
 
-/// The problem, before the numbers of passes, and what jitter does to it.
+/// The problem, before the numbers of passes, what holds for other placements,
+/// and what jitter does to it.
 static void writeJsonResult(std::ostream &os, const Model &model,
                             const Result &result) {
   std::ostringstream text;
   writeJson(text, result.problem, result.schedule, result.simulation, objective,
             model.units());
   std::string json = text.str();
-  if (result.jitter) {
-    const Units &units = model.units();
-    double unit = units.abstract ? units.time : 1;
-    std::string member =
+  const Units &units = model.units();
+  double unit = units.abstract ? units.time : 1;
+  std::string members;
+  if (const std::optional<Bound> &bound = result.boundOfVariants)
+    members += llvm::formatv("  \"any_placement\": {{\"lower_bound\": {0}, "
+                             "\"bound_scope\": \"{1}\"},\n",
+                             number(bound->seconds / unit, 9), bound->scope)
+                   .str();
+  if (result.jitter)
+    members +=
         llvm::formatv("  \"jitter\": {{\"percent\": {0}, \"draws\": {1}, "
                       "\"mean\": {2}, \"worst\": {3}, \"mean_span\": {4}, "
                       "\"worst_span\": {5}},\n",
@@ -465,15 +489,13 @@ static void writeJsonResult(std::ostream &os, const Model &model,
                       number(result.jitter->meanSpan / unit, 9),
                       number(result.jitter->worstSpan / unit, 9))
             .str();
-    json.insert(json.find("  \"passes\":"), member);
-  }
+  json.insert(json.find("  \"passes\":"), members);
   os << json;
 }
 
 static llvm::Error writeResults(std::ostream &os, const Model &model,
                                 llvm::ArrayRef<Result> results) {
-  const auto &[problem, schedule, simulation, bound, jitter, seconds] =
-      results.front();
+  const Result &first = results.front();
   if (format == Format::Table) {
     writeTable(os, model, results, {});
     return llvm::Error::success();
@@ -493,16 +515,18 @@ static llvm::Error writeResults(std::ostream &os, const Model &model,
   case Format::Html:
     break;
   case Format::Json:
-    writeJsonResult(os, model, results.front());
+    writeJsonResult(os, model, first);
     break;
   case Format::Csv:
-    writeCsv(os, schedule);
+    writeCsv(os, first.schedule);
     break;
   case Format::Svg:
-    writeSvg(os, problem, schedule, simulation, model.units());
+    writeSvg(os, first.problem, first.schedule, first.simulation,
+             model.units());
     break;
   case Format::Trace:
-    writeTrace(os, problem, schedule, simulation, model.units());
+    writeTrace(os, first.problem, first.schedule, first.simulation,
+               model.units());
     break;
   }
   return llvm::Error::success();
