@@ -147,6 +147,26 @@ void BlockShapes::setSteps(std::vector<double> &forwardHop,
   }
 }
 
+/// Zigzags that go down at one pace, which may change on the way, and come up
+/// as fast as they can. Memory between that of v-min and that of v-zb goes with
+/// the pace.
+void BlockShapes::setDescents(BlockShape &shape, Random &random) const {
+  double near = randomInt(random, 0, 4) * pass;
+  double far = std::min(near, randomInt(random, 0, 4) * pass);
+  shape.firstFar = randomInt(random, 1, numDevices);
+  auto turn = [&] { return randomInt(random, 0, 5) * pass; };
+  for (int c = 0; c < chunks; ++c) {
+    bool isDown = c % 2 == 0;
+    shape.forwardHop[c] = isDown ? near : 0;
+    shape.farForwardHop[c] = isDown ? far : 0;
+    shape.backwardHop[c] = isDown ? 0 : near;
+    shape.farBackwardHop[c] = isDown ? 0 : far;
+    shape.forwardTurn[c] = turn();
+    shape.backwardTurn[c] = turn();
+  }
+  shape.summit = turn();
+}
+
 BlockShape BlockShapes::random(Random &random) const {
   BlockShape shape;
   // Little memory leaves little time to wait.
@@ -171,15 +191,17 @@ BlockShape BlockShapes::random(Random &random) const {
       shape.farBackwardHop[c] = wait(4 * pass);
     }
   }
-  if (chunks % 2 == 0 && randomInt(random, 0, 2) == 0) {
-    setSteps(shape.forwardHop, shape.backwardHop, random);
-    setSteps(shape.farForwardHop, shape.farBackwardHop, random);
-  }
   shape.interval =
       randomInt(random, 0, 1)
           ? leastInterval
           : randomReal(random, workPerMicrobatch, 1.15 * leastInterval);
-  if (randomInt(random, 0, 1)) {
+  int form = randomInt(random, 0, 7);
+  if (form < 2 && chunks % 2 == 0) {
+    setSteps(shape.forwardHop, shape.backwardHop, random);
+    setSteps(shape.farForwardHop, shape.farBackwardHop, random);
+  } else if (form < 4 && chunks % 2 == 0) {
+    setDescents(shape, random);
+  } else if (form < (chunks % 2 == 0 ? 6 : 4)) {
     shape.groupSize = randomInt(random, 1, 2 * numDevices);
     shape.spacing = workPerMicrobatch / chunks * randomReal(random, 0.3, 1);
     // The group has to be through a chunk before the next one begins.

@@ -67,6 +67,7 @@ public:
 private:
   void setSteps(std::vector<double> &forwardHop,
                 std::vector<double> &backwardHop, Random &random) const;
+  void setDescents(BlockShape &shape, Random &random) const;
   double randomWait(Random &random, double scale) const;
   double randomWeightDelay(Random &random) const;
 

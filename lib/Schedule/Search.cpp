@@ -24,11 +24,9 @@ namespace {
 
 constexpr double kTolerance = 1e-9;
 /// Passes that a thread times in a second of effort.
-constexpr double kPassesPerSecond = 1.5e7;
+constexpr double kPassesPerSecond = 3e7;
 /// Above this many passes, a variant is searched with fewer microbatches first.
 constexpr size_t kManyPasses = 40000;
-/// The part of the time limit after which only unfinished business is done.
-constexpr double kRoundsEnd = 0.7;
 
 class Clock {
 public:
@@ -355,16 +353,19 @@ public:
         firstSeconds = clock.seconds();
     }
     dropExpensive();
+    for (const std::unique_ptr<Candidate> &candidate : candidates[0])
+      if (candidate->hasReduced())
+        roundsEnd = 0.7;
     ranking.resize(candidates[0].size());
     std::iota(ranking.begin(), ranking.end(), 0);
     tryNamed();
 
     int count = static_cast<int>(ranking.size());
-    searchRound(count, 0.25);
+    searchRound(count, 0.25, kAnyValue);
     solveSmall();
-    searchRound((count + 2) / 3, 0.2);
+    searchRound((count + 2) / 3, 0.2, kAnyValue);
     for (int i = 0; i < 4; ++i)
-      searchRound(2, 0.1);
+      searchRound(3, 0.1, 1.01);
     extend(3);
     if (fallback.isFound() &&
         (!best.isFound() || fallback.value() < best.value()))
@@ -499,20 +500,30 @@ private:
     return !candidate.hasReduced() && best.isFound() && best.value() <= lowest;
   }
 
-  /// The `count` best candidates that are not done share the effort.
-  void searchRound(int count, double share) {
+  static constexpr double kAnyValue = std::numeric_limits<double>::infinity();
+  /// The `count` best candidates that are not done share the effort, as long as
+  /// they are no worse than the first of them by more than a factor.
+  void searchRound(int count, double share, double factor) {
     std::vector<int> chosen;
-    for (int i : ranking)
-      if (static_cast<int>(chosen.size()) < count && !isDone(i))
+    double first = 0;
+    for (int i : ranking) {
+      if (static_cast<int>(chosen.size()) == count || isDone(i))
+        continue;
+      VariantSearch &search = candidates[0][i]->trial();
+      double value = search.hasBest() ? search.bestValue() : kAnyValue;
+      if (chosen.empty())
+        first = value;
+      if (value <= first * factor)
         chosen.push_back(i);
-    if (chosen.empty() || clock.isOver(kRoundsEnd))
+    }
+    if (chosen.empty() || clock.isOver(roundsEnd))
       return;
     int64_t each = static_cast<int64_t>(share * passes / chosen.size());
     onThreads([&](size_t t) {
       for (int i : chosen) {
         VariantSearch &search = candidates[t][i]->trial();
         int64_t end = search.passesTimed() + each;
-        while (search.passesTimed() < end && !clock.isOver(kRoundsEnd))
+        while (search.passesTimed() < end && !clock.isOver(roundsEnd))
           search.step();
       }
     });
@@ -532,7 +543,7 @@ private:
     std::vector<ExactResult> results(chosen.size());
     onThreads([&](size_t t) {
       for (size_t i = t; i < chosen.size(); i += candidates.size())
-        if (!clock.isOver(kRoundsEnd))
+        if (!clock.isOver(roundsEnd))
           results[i] = exactMakespan(
               variants[candidates[0][chosen[i]]->variant],
               static_cast<int64_t>(kNodesPerPass * passes / chosen.size()));
@@ -590,6 +601,8 @@ private:
   Best best;
   double passes;
   double firstSeconds = -1;
+  /// The part of the time limit for rounds; extending takes the rest.
+  double roundsEnd = 0.95;
   /// Per thread the same candidates, with other random numbers.
   std::vector<std::vector<std::unique_ptr<Candidate>>> candidates;
   std::vector<double> exchanged; // what all threads know

@@ -383,16 +383,16 @@ void VariantSearch::step() {
   if (!found)
     return tryShape(shapes.random(random));
   int choice = randomInt(random, 0, 99);
-  if (choice < 15)
+  if (choice < 25)
     tryShape(shapes.random(random));
-  else if (choice < 40 && !bestShapes.empty())
+  else if (choice < 50 && !bestShapes.empty())
     tryShape(shapes.perturbed(
         bestShapes[randomInt(random, 0, 1) *
                    randomInt(random, 0,
                              static_cast<int>(bestShapes.size()) - 1)]
             .shape,
         random));
-  else if (choice < 60)
+  else if (choice < 65)
     tryReversals(best);
   else if (choice < 80)
     tryShiftedKeys();

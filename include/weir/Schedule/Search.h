@@ -15,7 +15,7 @@ namespace weir::schedule {
 
 struct SearchOptions {
   Objective objective = Objective::Makespan;
-  /// How much to look: ten million passes of trial schedules per unit and
+  /// How much to look: thirty million passes of trial schedules per unit and
   /// thread, which takes up to a second. The result depends on this, the seed
   /// and the number of threads, and not on the speed of the machine.
   double effort = 5;
