@@ -134,11 +134,42 @@ static void measure(const ChainGraph &graph, const ChainOrder &order,
   timing.makespan -= begin;
 }
 
-ListScheduler::ListScheduler(const ChainGraph &graph)
-    : graph(graph), ready(graph.numPasses()), waiting(graph.numPasses()),
+PassProgress::PassProgress(const ChainGraph &graph)
+    : ready(graph.numPasses()), waiting(graph.numPasses()),
       next(graph.chains.size()), freeAt(graph.numDevices),
-      held(graph.numDevices), linkFree(graph.numLinks), idle(graph.numDevices) {
+      linkFree(graph.numLinks) {}
+
+void PassProgress::reset(const ChainGraph &graph) {
+  for (int c = 0; c < graph.size(); ++c)
+    std::fill_n(waiting.begin() + static_cast<ptrdiff_t>(graph.at(c, 0)),
+                graph.numMicrobatches,
+                static_cast<int8_t>(graph.chains[c].waitsFor));
+  std::fill(ready.begin(), ready.end(), 0);
+  std::fill(next.begin(), next.end(), 0);
+  std::fill(freeAt.begin(), freeAt.end(), 0);
+  std::fill(linkFree.begin(), linkFree.end(), 0);
 }
+
+template <typename IsReady>
+void PassProgress::finish(const ChainGraph &graph, int chain, int microbatch,
+                          double end, IsReady &&isReady) {
+  freeAt[graph.chains[chain].device] = end;
+  for (const Chain::Arc &arc : graph.chains[chain].arcs) {
+    double sent = end;
+    if (arc.link >= 0) {
+      sent = std::max(end, linkFree[arc.link]);
+      linkFree[arc.link] = sent + arc.occupancy;
+    }
+    size_t to = graph.at(arc.to, microbatch);
+    ready[to] = std::max(ready[to], sent + arc.lag);
+    if (--waiting[to] == 0)
+      isReady(arc.to);
+  }
+}
+
+ListScheduler::ListScheduler(const ChainGraph &graph)
+    : graph(graph), progress(graph), held(graph.numDevices),
+      idle(graph.numDevices) {}
 
 void ListScheduler::push(double time, int device) {
   events.push_back({time, device});
@@ -150,18 +181,10 @@ bool ListScheduler::run(const std::vector<double> &passKey,
   key = &passKey;
   rules = listRules;
   timing = &result;
-  for (int c = 0; c < graph.size(); ++c) {
-    int8_t count = static_cast<int8_t>(graph.chains[c].waitsFor);
-    size_t begin = graph.at(c, 0), end = begin + graph.numMicrobatches;
-    std::fill(waiting.begin() + begin, waiting.begin() + end, count);
-    std::fill(ready.begin() + begin, ready.begin() + end, 0);
-  }
-  std::fill(next.begin(), next.end(), 0);
-  std::fill(freeAt.begin(), freeAt.end(), 0);
+  progress.reset(graph);
   std::fill(held.begin(), held.end(), 0);
   std::fill(idle.begin(), idle.end(), 0);
   mostIdle = 0;
-  std::fill(linkFree.begin(), linkFree.end(), 0);
   result.order.resize(graph.numDevices);
   for (std::vector<int> &row : result.order)
     row.clear();
@@ -174,12 +197,12 @@ bool ListScheduler::run(const std::vector<double> &passKey,
     Event event = events.front();
     std::pop_heap(events.begin(), events.end(), std::greater<>());
     events.pop_back();
-    if (event.time >= freeAt[event.device])
+    if (event.time >= progress.freeAt[event.device])
       decide(event.device, event.time);
   }
   if (started != graph.numPasses())
     return false;
-  measure(graph, result.order, freeAt, result);
+  measure(graph, result.order, progress.freeAt, result);
   return true;
 }
 
@@ -191,27 +214,28 @@ void ListScheduler::decide(int device, double time) {
   int head = -1;
   double headKey = kNever, wakeUp = kNever;
   for (int c : graph.chainsOfDevice[device]) {
-    if (next[c] == graph.numMicrobatches)
+    if (progress.next[c] == graph.numMicrobatches)
       continue;
-    size_t at = graph.at(c, next[c]);
+    size_t at = graph.at(c, progress.next[c]);
     if (!graph.chains[c].isFiller && keys[at] < headKey) {
       headKey = keys[at];
       head = c;
     }
-    if (waiting[at] == 0 && ready[at] > time)
-      wakeUp = std::min(wakeUp, ready[at]);
+    if (progress.waiting[at] == 0 && progress.ready[at] > time)
+      wakeUp = std::min(wakeUp, progress.ready[at]);
   }
   // The ready pass of smallest key that has its memory and is of this sort.
   auto choose = [&](auto &&isAllowed) {
     int best = -1;
     double bestKey = kNever;
     for (int c : graph.chainsOfDevice[device]) {
-      if (next[c] == graph.numMicrobatches)
+      if (progress.next[c] == graph.numMicrobatches)
         continue;
-      size_t at = graph.at(c, next[c]);
+      size_t at = graph.at(c, progress.next[c]);
       const Chain &chain = graph.chains[c];
-      if (waiting[at] == 0 && ready[at] <= time && keys[at] < bestKey &&
-          chain.taken + chain.workspace <= free && isAllowed(c)) {
+      if (progress.waiting[at] == 0 && progress.ready[at] <= time &&
+          keys[at] < bestKey && chain.taken + chain.workspace <= free &&
+          isAllowed(c)) {
         bestKey = keys[at];
         best = c;
       }
@@ -220,7 +244,8 @@ void ListScheduler::decide(int device, double time) {
   };
   int best = choose([](int) { return true; });
   auto overtakes = [&](int c) {
-    return head >= 0 && c != head && keys[graph.at(c, next[c])] > headKey;
+    return head >= 0 && c != head &&
+           keys[graph.at(c, progress.next[c])] > headKey;
   };
   if (best >= 0 && overtakes(best) && !graph.chains[best].isFiller) {
     if (!rules.overtakes)
@@ -232,17 +257,17 @@ void ListScheduler::decide(int device, double time) {
   }
   if (best >= 0 && overtakes(best)) {
     const Chain &first = graph.chains[head];
-    size_t at = graph.at(head, next[head]);
-    double wait = ready[at] - time;
+    size_t at = graph.at(head, progress.next[head]);
+    double wait = progress.ready[at] - time;
     double duration = graph.chains[best].duration;
-    bool isComing =
-        waiting[at] == 0 && wait > 0 && first.taken + first.workspace <= free;
+    bool isComing = progress.waiting[at] == 0 && wait > 0 &&
+                    first.taken + first.workspace <= free;
     bool isIdleEnough =
         graph.chains[best].isFiller && wait < duration &&
         idle[device] + wait <= std::max(rules.idleBudget, mostIdle) &&
         rules.idleBudget >= 0;
     if (isComing && (wait < rules.patience * duration || isIdleEnough))
-      return push(ready[at], device);
+      return push(progress.ready[at], device);
   }
   if (best >= 0)
     start(best, time);
@@ -256,13 +281,13 @@ bool ListScheduler::takesFromOvertaken(int device, int chain,
   const Chain &taker = graph.chains[chain];
   if (taker.taken <= taker.released)
     return false;
-  double limit = keys[graph.at(chain, next[chain])];
+  double limit = keys[graph.at(chain, progress.next[chain])];
   int64_t needed = taker.taken + taker.workspace;
   for (int c : graph.chainsOfDevice[device]) {
     const Chain &other = graph.chains[c];
     if (c == chain || other.isFiller || other.taken <= other.released)
       continue;
-    for (int m = next[c];
+    for (int m = progress.next[c];
          m < graph.numMicrobatches && keys[graph.at(c, m)] < limit; ++m) {
       needed += other.taken - other.released;
       if (needed > free)
@@ -274,50 +299,31 @@ bool ListScheduler::takesFromOvertaken(int device, int chain,
 
 void ListScheduler::start(int c, double time) {
   const Chain &chain = graph.chains[c];
-  int m = next[c]++;
+  int m = progress.next[c]++;
   int device = chain.device;
   if (!timing->order[device].empty()) {
-    idle[device] += time - freeAt[device];
+    idle[device] += time - progress.freeAt[device];
     mostIdle = std::max(mostIdle, idle[device]);
   }
   timing->start[graph.at(c, m)] = time;
   timing->order[device].push_back(c);
   ++started;
   double end = time + chain.duration;
-  freeAt[device] = end;
   held[device] += chain.taken - chain.released;
   push(end, device);
-  for (const Chain::Arc &arc : chain.arcs) {
-    size_t to = graph.at(arc.to, m);
-    double arrival = end + arc.lag;
-    if (arc.link >= 0) {
-      double &free = linkFree[arc.link];
-      double begin = std::max(end, free);
-      free = begin + arc.occupancy;
-      arrival = begin + arc.lag;
-    }
-    ready[to] = std::max(ready[to], arrival);
-    if (--waiting[to] == 0 && graph.chains[arc.to].device != device)
-      push(ready[to], graph.chains[arc.to].device);
-  }
+  progress.finish(graph, c, m, end, [&](int waiter) {
+    int other = graph.chains[waiter].device;
+    if (other != device)
+      push(progress.ready[graph.at(waiter, m)], other);
+  });
 }
 
 OrderTimer::OrderTimer(const ChainGraph &graph)
-    : graph(graph), ready(graph.numPasses()), waiting(graph.numPasses()),
-      next(graph.chains.size()), position(graph.numDevices),
-      freeAt(graph.numDevices), linkFree(graph.numLinks) {}
+    : graph(graph), progress(graph), position(graph.numDevices) {}
 
 bool OrderTimer::run(const ChainOrder &order, Timing &timing) {
-  for (int c = 0; c < graph.size(); ++c) {
-    int8_t count = static_cast<int8_t>(graph.chains[c].waitsFor);
-    size_t begin = graph.at(c, 0), end = begin + graph.numMicrobatches;
-    std::fill(waiting.begin() + begin, waiting.begin() + end, count);
-    std::fill(ready.begin() + begin, ready.begin() + end, 0);
-  }
-  std::fill(next.begin(), next.end(), 0);
+  progress.reset(graph);
   std::fill(position.begin(), position.end(), 0);
-  std::fill(freeAt.begin(), freeAt.end(), 0);
-  std::fill(linkFree.begin(), linkFree.end(), 0);
   timing.start.resize(graph.numPasses());
   if (&timing.order != &order)
     timing.order = order;
@@ -331,39 +337,27 @@ bool OrderTimer::run(const ChainOrder &order, Timing &timing) {
     const std::vector<int> &row = order[d];
     while (position[d] < row.size()) {
       int c = row[position[d]];
-      const Chain &chain = graph.chains[c];
-      int m = next[c];
+      int m = progress.next[c];
       size_t at = graph.at(c, m);
-      if (waiting[at] != 0)
+      if (progress.waiting[at] != 0)
         break;
-      ++next[c];
+      ++progress.next[c];
       ++position[d];
       ++started;
-      double begin = std::max(freeAt[d], ready[at]);
+      double begin = std::max(progress.freeAt[d], progress.ready[at]);
       timing.start[at] = begin;
-      double end = begin + chain.duration;
-      freeAt[d] = end;
-      for (const Chain::Arc &arc : chain.arcs) {
-        size_t to = graph.at(arc.to, m);
-        double arrival = end + arc.lag;
-        if (arc.link >= 0) {
-          double &free = linkFree[arc.link];
-          double sent = std::max(end, free);
-          free = sent + arc.occupancy;
-          arrival = sent + arc.lag;
-        }
-        ready[to] = std::max(ready[to], arrival);
-        int other = graph.chains[arc.to].device;
-        if (--waiting[to] == 0 && other != d &&
-            position[other] < order[other].size() &&
-            order[other][position[other]] == arc.to)
-          worklist.push_back(other);
-      }
+      progress.finish(
+          graph, c, m, begin + graph.chains[c].duration, [&](int waiter) {
+            int other = graph.chains[waiter].device;
+            if (other != d && position[other] < order[other].size() &&
+                order[other][position[other]] == waiter)
+              worklist.push_back(other);
+          });
     }
   }
   if (started != graph.numPasses())
     return false;
-  measure(graph, order, freeAt, timing);
+  measure(graph, order, progress.freeAt, timing);
   return true;
 }
 

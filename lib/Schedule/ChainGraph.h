@@ -88,6 +88,24 @@ struct ListRules {
   double idleBudget = -1;
 };
 
+/// How far a run of the passes has come.
+struct PassProgress {
+  explicit PassProgress(const ChainGraph &graph);
+  void reset(const ChainGraph &graph);
+  /// The pass `microbatch` of `chain` ends: its device is free, and what waits
+  /// for it has one thing less to wait for. Calls `isReady(chain)` for each
+  /// that waits for nothing more.
+  template <typename IsReady>
+  void finish(const ChainGraph &graph, int chain, int microbatch, double end,
+              IsReady &&isReady);
+
+  std::vector<double> ready;    // by ChainGraph::at
+  std::vector<int8_t> waiting;  // likewise: for how many passes
+  std::vector<int> next;        // microbatch of each chain
+  std::vector<double> freeAt;   // of each device
+  std::vector<double> linkFree; // of each link
+};
+
 /// Runs passes as they get ready, the one with the smallest `key` first, within
 /// the limits. False if every device came to wait for memory.
 ///
@@ -117,12 +135,8 @@ private:
   const std::vector<double> *key = nullptr;
   ListRules rules;
   Timing *timing = nullptr;
-  std::vector<double> ready;
-  std::vector<int8_t> waiting;
-  std::vector<int> next;
-  std::vector<double> freeAt;
+  PassProgress progress;
   std::vector<int64_t> held;
-  std::vector<double> linkFree;
   std::vector<double> idle; // seconds since the first pass of each device
   double mostIdle = 0;
   std::vector<Event> events;
@@ -138,12 +152,8 @@ public:
 
 private:
   const ChainGraph &graph;
-  std::vector<double> ready;
-  std::vector<int8_t> waiting;
-  std::vector<int> next;
+  PassProgress progress;
   std::vector<size_t> position;
-  std::vector<double> freeAt;
-  std::vector<double> linkFree;
   std::vector<int> worklist;
 };
 
