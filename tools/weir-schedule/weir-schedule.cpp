@@ -559,7 +559,7 @@ static llvm::Error compareAll(std::ostream &os, const Model &model) {
 }
 
 namespace {
-/// The best schedule that was found within a limit, if any, on all devices.
+/// The best schedule that is known within a limit, if any, on all devices.
 struct ParetoPoint {
   std::optional<int64_t> limit;
   Result result;
@@ -681,15 +681,21 @@ static llvm::Error findPareto(std::ostream &os, Model model) {
       break;
     }
     int64_t peak = result->simulation.largestPeakBytes();
-    // A smaller memory that takes no longer makes a larger one pointless.
-    while (!points.empty() && points.back().result.value() >= result->value())
-      points.pop_back();
     if (step == 0)
       step = paretoStep(model.units(), *result);
     const std::vector<int64_t> &limits = result->problem.memoryLimits;
     if (!limits.empty())
       limit = *std::max_element(limits.begin(), limits.end());
-    points.push_back({limit, std::move(*result)});
+    // What takes no longer in less memory takes the place of what was found
+    // within a larger limit, and that limit's bound with it.
+    ParetoPoint point{limit, std::move(*result)};
+    while (!points.empty() &&
+           points.back().result.value() >= point.result.value()) {
+      point.limit = points.back().limit;
+      point.result.bound = std::move(points.back().result.bound);
+      points.pop_back();
+    }
+    points.push_back(std::move(point));
     if (peak == 0)
       break;
     // The largest step below what was needed.
