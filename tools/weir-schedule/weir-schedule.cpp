@@ -723,6 +723,12 @@ static llvm::Error checkOptions() {
   bool isCheck = checkFile.getNumOccurrences();
   if (isCheck && !scheduleNames.empty())
     return fail("--check and --schedule exclude each other");
+  bool isSearch = pareto || (scheduleNames.empty() && !isCheck) ||
+                  llvm::is_contained(scheduleNames, "auto");
+  if (!isSearch)
+    for (llvm::StringRef name : {"max-chunks", "time-budget", "effort"})
+      if (cl::getRegisteredOptions().lookup(name)->getNumOccurrences())
+        return fail("--" + name + " is for a search by auto");
   if (pareto && (isCheck || printProblem ||
                  llvm::any_of(scheduleNames, [](const std::string &name) {
                    return name != "auto";
