@@ -9,6 +9,8 @@
 
 #include "weir/Schedule/BlockJson.h"
 
+#include "mlir/IR/BuiltinOps.h"
+
 #include "llvm/Support/MemoryBuffer.h"
 
 using namespace mlir;

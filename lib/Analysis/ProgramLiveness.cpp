@@ -9,6 +9,8 @@
 
 #include "weir/Analysis/PipelineProblem.h"
 
+#include "mlir/IR/BuiltinOps.h"
+
 using namespace mlir;
 using namespace weir;
 

@@ -16,6 +16,7 @@
 #include "weir/Schedule/Simulation.h"
 
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/DenseMap.h"
 
 #include <charconv>

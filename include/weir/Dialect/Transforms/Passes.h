@@ -8,6 +8,7 @@
 #ifndef WEIR_DIALECT_TRANSFORMS_PASSES_H
 #define WEIR_DIALECT_TRANSFORMS_PASSES_H
 
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
 
 namespace weir {
