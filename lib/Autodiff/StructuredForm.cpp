@@ -15,9 +15,21 @@
 using namespace mlir;
 using namespace weir;
 
-static void keepStopGradient(Operation *from, Operation *to) {
-  if (Attribute stop = from->getAttr(attr::stopGradient))
-    to->setAttr(attr::stopGradient, stop);
+/// What a user says on an op of the model, whatever form the op has.
+static constexpr StringLiteral marks[] = {attr::stopGradient, attr::layer,
+                                          attr::stageBegin};
+
+static SmallVector<NamedAttribute> getMarks(Operation *op) {
+  SmallVector<NamedAttribute> found;
+  for (StringRef name : marks)
+    if (Attribute mark = op->getAttr(name))
+      found.emplace_back(StringAttr::get(op->getContext(), name), mark);
+  return found;
+}
+
+static void setMarks(Operation *op, ArrayRef<NamedAttribute> found) {
+  for (NamedAttribute mark : found)
+    op->setAttr(mark.getName(), mark.getValue());
 }
 
 /// `arith.addf %a, %b : tensor<4xf32>` as a generic whose body adds scalars.
@@ -42,10 +54,11 @@ static void raiseElementwise(IRRewriter &rewriter, Operation *op) {
         OperationState state(loc, op->getName(),
                              args.take_front(op->getNumOperands()), types,
                              op->getAttrs());
-        state.attributes.erase(attr::stopGradient);
+        for (StringRef mark : marks)
+          state.attributes.erase(mark);
         linalg::YieldOp::create(b, loc, b.create(state)->getResults());
       });
-  keepStopGradient(op, generic);
+  setMarks(generic, getMarks(op));
   rewriter.replaceOp(op, generic.getResults());
 }
 
@@ -86,15 +99,15 @@ LogicalResult weir::raiseToStructuredForm(func::FuncOp model) {
       auto contract = linalg::ContractOp::create(
           rewriter, op.getLoc(), op.getResultTypes(), structured.getDpsInputs(),
           ValueRange(structured.getDpsInits()), structured.getIndexingMaps());
-      keepStopGradient(&op, contract);
+      setMarks(contract, getMarks(&op));
       rewriter.replaceOp(&op, contract.getResults());
       continue;
     }
-    Attribute stop = op.getAttr(attr::stopGradient);
+    SmallVector<NamedAttribute> found = getMarks(&op);
     FailureOr<linalg::GenericOp> generic =
         linalg::generalizeNamedOp(rewriter, structured);
-    if (succeeded(generic) && stop)
-      (*generic)->setAttr(attr::stopGradient, stop);
+    if (succeeded(generic))
+      setMarks(*generic, found);
   }
   return success();
 }

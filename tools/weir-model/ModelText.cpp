@@ -11,6 +11,8 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 
+#include <utility>
+
 using namespace llvm;
 using namespace weir::model;
 
@@ -128,6 +130,12 @@ void ModelText::section(StringRef text, StringRef newPrefix) {
   body << "\n    // " << text << "\n";
 }
 
+void ModelText::beginLayer(int64_t number) {
+  layerMark = formatv("weir.layer = {0} : i64", number);
+}
+
+std::string ModelText::takeLayerMark() { return std::exchange(layerMark, ""); }
+
 void ModelText::comment(StringRef text) { body << "    // " << text << "\n"; }
 
 Value ModelText::contract(StringRef name, StringRef pattern, Value a, Value b) {
@@ -142,7 +150,10 @@ Value ModelText::contract(StringRef name, StringRef pattern, Value a, Value b) {
   body << "    " << result.name << " = linalg.contract indexing_maps = ["
        << map(parts.loops, parts.operands[0]) << ", "
        << map(parts.loops, parts.operands[1]) << ", "
-       << map(parts.loops, parts.result) << "]\n        ins(" << a.name << ", "
+       << map(parts.loops, parts.result) << "]";
+  if (std::string mark = takeLayerMark(); !mark.empty())
+    body << " {" << mark << "}";
+  body << "\n        ins(" << a.name << ", "
        << b.name << " : " << a.type() << ", " << b.type() << ") outs("
        << result.name << "_start : " << result.type() << ") -> "
        << result.type() << "\n";
@@ -177,8 +188,11 @@ Value ModelText::generic(StringRef name, StringRef pattern,
   body << " : ";
   interleaveComma(operands, body, [&](const Value &v) { body << v.type(); });
   body << ") outs(" << init << " : " << result.type() << ")";
+  std::string marks = takeLayerMark();
   if (!attributes.empty())
-    body << "\n        attrs = {" << attributes << "}";
+    marks += (marks.empty() ? "" : ", ") + attributes.str();
+  if (!marks.empty())
+    body << "\n        attrs = {" << marks << "}";
   body << " {\n    ^bb0(";
   for (auto [argument, operand] : zip_equal(arguments, operands))
     body << "%" << argument << ": " << operand.element << ", ";

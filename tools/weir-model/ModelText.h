@@ -59,6 +59,9 @@ public:
   /// Starts a part of the model with a comment; names of the values that follow
   /// begin with `prefix`.
   void section(llvm::StringRef comment, llvm::StringRef prefix);
+  /// Marks the next product or structured op as the first one of a layer, where
+  /// a model can be cut by counting layers.
+  void beginLayer(int64_t number);
   /// Puts a comment before the next op.
   void comment(llvm::StringRef text);
 
@@ -103,10 +106,12 @@ private:
                 llvm::ArrayRef<Value> operands,
                 llvm::ArrayRef<llvm::StringRef> arguments, llvm::StringRef code,
                 llvm::StringRef start, llvm::StringRef attributes);
+  /// The mark of the layer that begins, once; empty otherwise.
+  std::string takeLayerMark();
   /// `#bte_te` for the map from loops (b, t, e) to (t, e); declares it.
   std::string map(llvm::StringRef loops, llvm::StringRef dims);
 
-  std::string function, element, prefix;
+  std::string function, element, prefix, layerMark;
   std::string variablesText, argumentsText, bodyText;
   llvm::raw_string_ostream body;
   std::map<std::string, std::string> maps;

@@ -275,6 +275,7 @@ void weir::model::writeGpt(raw_ostream &os, const Sizes &s) {
     std::string layer = std::to_string(i);
     std::string h = "h" + layer + ".";
     m.section("Layer " + layer + ": attention", "h" + layer + "_");
+    m.beginLayer(i);
     Value n1 = layernorm(m, "ln1", h + "ln1", x);
     x = add(m, "x1", "bte,bte->bte", x, attention(m, s, h + "attn", n1));
     m.section("Layer " + layer + ": MLP", "h" + layer + "_");
@@ -320,6 +321,7 @@ void weir::model::writeMlp(raw_ostream &os, const Sizes &s) {
   for (int64_t i = 0; i < s.layers; ++i) {
     std::string h = "h" + std::to_string(i);
     m.section("Layer " + std::to_string(i), h + "_");
+    m.beginLayer(i);
     x = gelu(m, "gelu", "bf", linear(m, "linear", h, "b", 'e', 'f', x));
   }
   m.section("Head", "head_");

@@ -285,7 +285,8 @@ void OutlineStages::buildPass(PassBody &pass, OpBuilder &builder,
          {StringRef(attr::op), StringRef(attr::adjointOf),
           StringRef(attr::activationGradient), StringRef(attr::stage),
           StringRef(attr::pass), StringRef(attr::flops), StringRef(attr::bytes),
-          StringRef(attr::seconds)})
+          StringRef(attr::seconds), StringRef(attr::layer),
+          StringRef(attr::stageBegin)})
       copy->removeDiscardableAttr(name);
   };
   for (Operation *op : pass.ops)

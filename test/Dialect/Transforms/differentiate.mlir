@@ -146,3 +146,38 @@ func.func @some_unused() -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
   // CHECK-NOT: weir.accumulate
   return %l, %t : tensor<f32>, tensor<f32>
 }
+
+// -----
+
+// Where layers and stages begin is said on ops of any form, and stays with the op
+// when its form changes.
+weir.variable @w <normal, 1.0> : tensor<4x4xf32>
+
+// CHECK-LABEL: func.func @marks
+func.func @marks(%x: tensor<4x4xf32> {weir.input = "tokens"})
+    -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
+  %w = weir.read @w : tensor<4x4xf32>
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x4xf32>
+  %start = linalg.fill ins(%zero : f32) outs(%e : tensor<4x4xf32>) -> tensor<4x4xf32>
+  // CHECK: linalg.contract {{.*}}weir.layer = 0 : i64
+  %p = linalg.matmul {weir.layer = 0 : i64} ins(%x, %w : tensor<4x4xf32>, tensor<4x4xf32>) outs(%start : tensor<4x4xf32>) -> tensor<4x4xf32>
+  // CHECK: linalg.generic
+  // CHECK-SAME: weir.layer = 1 : i64
+  // CHECK-NEXT: ^bb0
+  // CHECK-NEXT: arith.addf %{{.*}}, %{{.*}} : f32
+  %a = arith.addf %p, %x {weir.layer = 1 : i64} : tensor<4x4xf32>
+  // CHECK: linalg.generic
+  // CHECK-SAME: weir.stage_begin
+  %b = linalg.exp {weir.stage_begin} ins(%a : tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) -> tensor<4x4xf32>
+  // CHECK: linalg.generic
+  // CHECK-SAME: weir.stage_begin = 2 : i64
+  %s = tensor.empty() : tensor<f32>
+  %z = linalg.fill ins(%zero : f32) outs(%s : tensor<f32>) -> tensor<f32>
+  %loss = linalg.reduce ins(%b : tensor<4x4xf32>) outs(%z : tensor<f32>) dimensions = [0, 1] {weir.stage_begin = 2 : i64}
+    (%in: f32, %acc: f32) {
+      %sum = arith.addf %in, %acc : f32
+      linalg.yield %sum : f32
+    }
+  return %loss, %z : tensor<f32>, tensor<f32>
+}

@@ -45,6 +45,8 @@ namespace attr {
 inline constexpr llvm::StringLiteral model = "weir.model";
 inline constexpr llvm::StringLiteral input = "weir.input";
 inline constexpr llvm::StringLiteral stopGradient = "weir.stop_gradient";
+inline constexpr llvm::StringLiteral layer = "weir.layer";
+inline constexpr llvm::StringLiteral stageBegin = "weir.stage_begin";
 inline constexpr llvm::StringLiteral joint = "weir.joint";
 inline constexpr llvm::StringLiteral op = "weir.op";
 inline constexpr llvm::StringLiteral adjointOf = "weir.adjoint_of";

@@ -41,6 +41,10 @@ def Weir_Dialect : Dialect {
     - `weir.stop_gradient` (on an op of the model): no gradient flows to its
       operands, or only to those not listed if it is an array of operand numbers
       (`weir.stop_gradient = array<i64: 1>`).
+    - `weir.layer` (i64, on an op of the model): the first op of the layer of
+      this number. Layers are counted from 0 in the order of the ops.
+    - `weir.stage_begin` (unit or i64, on an op of the model): a stage begins with
+      this op, or the stage of this number.
     - `weir.joint` (unit, on a function): the model with its backward.
     - `weir.op` (i64): number of a forward operation; the operations of its
       adjoint carry the same number in `weir.adjoint_of`.
