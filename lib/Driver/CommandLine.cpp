@@ -7,23 +7,18 @@
 
 #include "weir/Driver/CommandLine.h"
 
+#include "Version.h"
 #include "weir/Analysis/PipelineProblem.h"
-#include "weir/InitAll.h"
 #include "weir/Schedule/NamedSchedules.h"
-#include "weir/Target/HostTarget.h"
 #include "weir/Target/OutputFile.h"
 
 #include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/IR/Remarks.h"
-#include "mlir/InitAllDialects.h"
-#include "mlir/InitAllExtensions.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/FileUtilities.h"
-#include "llvm/Config/llvm-config.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/JSON.h"
-#include "llvm/Support/PrettyStackTrace.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/WithColor.h"
 
@@ -142,11 +137,7 @@ void weir::registerCompilerCommandLine() {
   getOptions();
   registerPassManagerCLOptions();
   cl::HideUnrelatedOptions(getToolCategory());
-  cl::SetVersionPrinter([](llvm::raw_ostream &os) {
-    os << "Weir " WEIR_VERSION ", with LLVM " LLVM_VERSION_STRING "\n";
-  });
-  llvm::setBugReportMsg("This is a fault of Weir. Please report it with the "
-                        "input and the lines below.\n");
+  introduceTool();
 }
 
 static bool convert(StringRef text, int64_t &value) {
@@ -355,12 +346,8 @@ static void enableRemarks(MLIRContext &context) {
       std::make_unique<remark::RemarkEmittingPolicyAll>(), categories);
 }
 
-void weir::prepareContext(MLIRContext &context) {
-  DialectRegistry registry;
-  mlir::registerAllDialects(registry);
-  mlir::registerAllExtensions(registry);
-  weir::registerAllDialects(registry);
-  registerHostTargetDialects(registry);
+void weir::prepareContext(MLIRContext &context,
+                          const DialectRegistry &registry) {
   context.appendDialectRegistry(registry);
   // A person reads the line of the input, not the op's assembly.
   context.printOpOnDiagnostic(false);

@@ -16,7 +16,7 @@
 
 namespace weir::schedule {
 
-static constexpr std::array<NamedSchedule, 13> kNamed = {{
+static constexpr std::array<NamedSchedule, 13> kBuiltIn = {{
     {"gpipe", "all forward passes, then all backward passes; most memory",
      Placement::Linear, 1, ""},
     {"1f1b",
@@ -57,14 +57,59 @@ static constexpr std::array<NamedSchedule, 13> kNamed = {{
      Placement::V, 2, ""},
 }};
 
-std::span<const NamedSchedule> listNamed() { return kNamed; }
+namespace {
+
+struct Registry {
+  std::vector<NamedSchedule> schedules{kBuiltIn.begin(), kBuiltIn.end()};
+  /// Of the schedules after the built-in ones.
+  std::vector<ScheduleBuilder> builders;
+};
+
+} // namespace
+
+static Registry &registry() {
+  static Registry registry;
+  return registry;
+}
+
+std::span<const NamedSchedule> listNamed() { return registry().schedules; }
 
 const NamedSchedule *findNamed(std::string_view name) {
   name = name.substr(0, name.find(':'));
-  for (const NamedSchedule &named : kNamed)
+  for (const NamedSchedule &named : listNamed())
     if (named.name == name)
       return &named;
   return nullptr;
+}
+
+/// nullptr for a schedule that is built in.
+static const ScheduleBuilder *findBuilder(const NamedSchedule &named) {
+  size_t index = &named - listNamed().data();
+  return index < kBuiltIn.size()
+             ? nullptr
+             : &registry().builders[index - kBuiltIn.size()];
+}
+
+std::optional<std::string> registerNamedSchedule(NamedSchedule schedule,
+                                                 ScheduleBuilder build) {
+  std::string name = "schedule '" + std::string(schedule.name) + "' ";
+  auto isInName = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  };
+  if (schedule.name.empty() || schedule.name.front() == '-' ||
+      !std::all_of(schedule.name.begin(), schedule.name.end(), isInName))
+    return name + "has a name that cannot be given on a command line";
+  if (schedule.name == "auto" || schedule.name == "block" ||
+      findNamed(schedule.name))
+    return name + "has a name that is taken";
+  if (schedule.stagesPerDevice < 1)
+    return name + "needs at least one stage per device";
+  if (!build)
+    return name + "has no builder";
+  registry().schedules.push_back(schedule);
+  registry().builders.push_back(std::move(build));
+  return std::nullopt;
 }
 
 namespace {
@@ -82,9 +127,9 @@ static std::optional<Selection> parseSelection(std::string_view text,
   const NamedSchedule *named = findNamed(text);
   if (!named) {
     *error = "unknown schedule '" + std::string(text) + "'; there are";
-    for (const NamedSchedule &known : kNamed)
+    for (const NamedSchedule &known : listNamed())
       *error +=
-          (&known == kNamed.data() ? " " : ", ") + std::string(known.name);
+          (&known == listNamed().data() ? " " : ", ") + std::string(known.name);
     return std::nullopt;
   }
   Selection selection{named->name, std::nullopt};
@@ -273,6 +318,11 @@ namedBlock(std::string_view name, const Problem &problem, std::string *error) {
   std::string ignored;
   if (!error)
     error = &ignored;
+  if (const NamedSchedule *named = findNamed(name);
+      named && findBuilder(*named)) {
+    *error = std::string(name) + " is not made from a building block";
+    return std::nullopt;
+  }
   std::optional<Selection> selection = parseSelection(name, error);
   if (!selection || !checkPlacement(selection->name, problem, error))
     return std::nullopt;
@@ -668,11 +718,37 @@ static Schedule compact(const Problem &unit, const Schedule &schedule,
   return shortest.take();
 }
 
+/// Builds and checks a schedule that is registered.
+static std::optional<Schedule> buildRegistered(const ScheduleBuilder &build,
+                                               std::string_view name,
+                                               const Problem &problem,
+                                               std::string *error) {
+  std::optional<Schedule> schedule = build(name, problem, error);
+  if (!schedule) {
+    if (error->empty())
+      *error = std::string(name) + " does not fit the problem";
+    return std::nullopt;
+  }
+  schedule->name = name;
+  insertRecomputation(problem, *schedule);
+  // As of those that are built in, whether it fits is for others to say.
+  Problem unlimited = problem;
+  unlimited.memoryLimits.clear();
+  std::optional<std::string> wrong = verify(unlimited, *schedule);
+  if (!wrong)
+    return schedule;
+  *error = std::string(name) + " built an order that cannot run: " + *wrong;
+  return std::nullopt;
+}
+
 std::optional<Schedule> buildNamed(std::string_view name,
                                    const Problem &problem, std::string *error) {
   std::string ignored;
   if (!error)
     error = &ignored;
+  if (const NamedSchedule *named = findNamed(name))
+    if (const ScheduleBuilder *build = findBuilder(*named))
+      return buildRegistered(*build, name, problem, error);
   std::optional<Selection> selection = parseSelection(name, error);
   if (!selection || !checkPlacement(selection->name, problem, error))
     return std::nullopt;

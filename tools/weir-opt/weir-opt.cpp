@@ -5,20 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "weir/InitAll.h"
+#include "weir/Driver/ToolMains.h"
 
-#include "mlir/InitAllDialects.h"
-#include "mlir/InitAllExtensions.h"
-#include "mlir/InitAllPasses.h"
-#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "mlir/IR/DialectRegistry.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
-  mlir::registerAllDialects(registry);
-  mlir::registerAllExtensions(registry);
-  mlir::registerAllPasses();
-  weir::registerAllDialects(registry);
-  weir::registerAllPasses();
-  return mlir::asMainReturnCode(
-      mlir::MlirOptMain(argc, argv, "Weir optimizer driver\n", registry));
+  weir::registerCompilerDialects(registry);
+  return weir::weirOptMain(argc, argv, registry);
 }

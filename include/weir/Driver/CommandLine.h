@@ -54,8 +54,9 @@ bool isSameFile(llvm::StringRef a, llvm::StringRef b);
 std::optional<std::string> checkFiles(llvm::ArrayRef<NamedFile> outputs,
                                       llvm::ArrayRef<NamedFile> inputs);
 
-/// Registers all dialects, and sets diagnostics up for people.
-void prepareContext(mlir::MLIRContext &context);
+/// Makes the dialects of `registry` known, and sets diagnostics up for people.
+void prepareContext(mlir::MLIRContext &context,
+                    const mlir::DialectRegistry &registry);
 
 /// Prints `message` as an error of the tool, returns the exit status 1.
 int reportError(const llvm::Twine &message);

@@ -8,10 +8,12 @@
 
 #include "weir/Schedule/BuildingBlock.h"
 
+#include <functional>
 #include <span>
 
 namespace weir::schedule {
 
+/// The texts have to outlive all use of the library, as literals do.
 struct NamedSchedule {
   std::string_view name;
   std::string_view description;
@@ -22,14 +24,35 @@ struct NamedSchedule {
   std::string_view parameters;
 };
 
-/// All named schedules, with the placement and the number of stages per device
-/// that each is made for. gpipe takes any other placement too; 1f1b, zb-h1 and
-/// zb-h2 take several consecutive stages per device as well; interleaved-1f1b,
-/// interleaved-zb and gis take any number of chunks in loop placement.
+/// All named schedules, registered ones last, with the placement and the number
+/// of stages per device that each is made for. gpipe takes any other placement
+/// too; 1f1b, zb-h1 and zb-h2 take several consecutive stages per device as
+/// well; interleaved-1f1b, interleaved-zb and gis take any number of chunks in
+/// loop placement.
 std::span<const NamedSchedule> listNamed();
 /// nullptr if there is none of that name. Parameters after the name are not
 /// looked at.
 const NamedSchedule *findNamed(std::string_view name);
+
+/// Builds the schedule of a problem, or returns nullopt and sets `error` (one
+/// line, never null) where the problem or the parameters do not fit it. `name`
+/// is as the user gave it, with its parameters. Passes R and U are inserted by
+/// the caller.
+using ScheduleBuilder = std::function<std::optional<Schedule>(
+    std::string_view name, const Problem &problem, std::string *error)>;
+
+/// Makes `schedule` known under its name to all that take one: `buildNamed`,
+/// the search, and the tools. What `build` returns is checked (`verify`) each
+/// time.
+///
+/// To be called before the library is used, as at the start of `main`: not
+/// safe beside other threads, and what `listNamed` and `findNamed` returned
+/// before is no longer valid. Returns a line that says what is wrong where the
+/// name is taken already, is "auto" or none that can be given on a command line
+/// (letters, digits, '-', '_' and '.'), where there is no builder, or not at
+/// least one stage per device.
+[[nodiscard]] std::optional<std::string>
+registerNamedSchedule(NamedSchedule schedule, ScheduleBuilder build);
 
 /// The schedule `name`, with its parameters ("gis:group=4"), for any number of
 /// devices and microbatches. The order follows from the placement, the
@@ -43,15 +66,18 @@ const NamedSchedule *findNamed(std::string_view name);
 /// being moved; whether it is met is for `verify` to say. Of equally long
 /// orders the one of least span is taken, then the one that transfers delay
 /// least; zb-v's own order is left only for a shorter one, or one of less span
-/// that transfers delay no more.
+/// that transfers delay no more. Of a registered schedule the order is what its
+/// builder says.
 ///
 /// Returns nullopt and sets `error` (one line) where there is no such schedule
-/// or the placement does not fit it. Requires `!problem.check()`.
+/// or the placement does not fit it, or the order that a registered one has
+/// built cannot run. Requires `!problem.check()`.
 std::optional<Schedule> buildNamed(std::string_view name,
                                    const Problem &problem, std::string *error);
 
 /// The building block of `name` in slots of one pass, W's placed; nullopt for
-/// schedules without one (gpipe) and placements that do not fit.
+/// schedules without one (gpipe, registered ones) and placements that do not
+/// fit.
 std::optional<BuildingBlock>
 namedBlock(std::string_view name, const Problem &problem, std::string *error);
 

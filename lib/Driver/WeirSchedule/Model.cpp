@@ -14,10 +14,11 @@
 #include <regex>
 
 using namespace weir::schedule;
+using namespace weir::schedule::tool;
 
 namespace cl = llvm::cl;
 
-cl::OptionCategory category("Schedule options");
+cl::OptionCategory tool::category("Schedule options");
 
 static cl::opt<std::string>
     problemFile("problem",
@@ -64,11 +65,11 @@ static constexpr double kUnitBytes = 720720.0 * 1000;
 /// Digits after the point that tell one byte of such a unit from the next.
 static constexpr int kExactDigits = 9;
 
-llvm::Error fail(const llvm::Twine &message) {
+llvm::Error tool::fail(const llvm::Twine &message) {
   return llvm::createStringError(message);
 }
 
-std::string number(double value, int digits) {
+std::string tool::number(double value, int digits) {
   // Beyond that a fixed point says nothing.
   if (!(std::abs(value) < 1e15))
     return llvm::formatv("{0:E3}", value).str();
@@ -83,8 +84,8 @@ std::string number(double value, int digits) {
   return text == "-0" ? "0" : text;
 }
 
-llvm::Error checkRange(const cl::Option &option, double value, double low,
-                       double high) {
+llvm::Error tool::checkRange(const cl::Option &option, double value, double low,
+                             double high) {
   if (value >= low && value <= high)
     return llvm::Error::success();
   return fail("--" + option.ArgStr + " is between " + number(low) + " and " +
@@ -103,7 +104,7 @@ static llvm::Error readNumbers(const cl::list<double> &option,
   return llvm::Error::success();
 }
 
-llvm::Expected<std::string> readText(const std::string &path) {
+llvm::Expected<std::string> tool::readText(const std::string &path) {
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/true);
   if (!buffer)
     return fail("cannot read '" + path + "': " + buffer.getError().message());

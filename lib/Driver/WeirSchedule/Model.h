@@ -4,8 +4,8 @@
 // What is to be scheduled, as the command line gives it: a model of equal parts
 // in abstract units, or a problem file.
 
-#ifndef WEIR_TOOLS_WEIR_SCHEDULE_MODEL_H
-#define WEIR_TOOLS_WEIR_SCHEDULE_MODEL_H
+#ifndef WEIR_LIB_DRIVER_WEIRSCHEDULE_MODEL_H
+#define WEIR_LIB_DRIVER_WEIRSCHEDULE_MODEL_H
 
 #include "weir/Schedule/LowerBound.h"
 #include "weir/Schedule/Rendering.h"
@@ -14,6 +14,8 @@
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Error.h"
+
+namespace weir::schedule::tool {
 
 extern llvm::cl::OptionCategory category;
 
@@ -96,4 +98,6 @@ private:
   weir::schedule::Units theUnits;
 };
 
-#endif // WEIR_TOOLS_WEIR_SCHEDULE_MODEL_H
+} // namespace weir::schedule::tool
+
+#endif // WEIR_LIB_DRIVER_WEIRSCHEDULE_MODEL_H
