@@ -45,7 +45,10 @@ config.substitutions.append(("%weir_src_root", f"'{config.weir_src_root}'"))
 llvm_config.add_tool_substitutions(
     ["FileCheck", "not", "split-file", "count", "mlir-tblgen", "llvm-nm"], [config.llvm_tools_dir]
 )
-weir_tools = ["weir-opt", "weir-lsp-server", "weir-model", "weirc", "weir-run", "weir-schedule"]
+weir_tools = [
+    "weir-opt", "weir-lsp-server", "weir-model", "weirc", "weir-run", "weir-schedule",
+    "weir-random-models",
+]
 built = [tool for tool in weir_tools if os.access(os.path.join(tools_dir, tool), os.X_OK)]
 llvm_config.add_tool_substitutions(built, [tools_dir])
 for tool in built:

@@ -71,17 +71,27 @@ RunSignature weir::getRunSignature(const StagePasses &passes, PassKind kind) {
 llvm::SetVector<StringRef> weir::getVariablesOfDevice(PipelineOp pipeline,
                                                       ArrayRef<int> placement,
                                                       int device) {
-  llvm::SetVector<StringRef> variables;
+  llvm::SetVector<StringRef> variables, others;
+  bool holdsUnused = !placement.empty() && placement.front() == device;
   for (auto pass : pipeline.getBody().getOps<StagePassOpInterface>()) {
-    if (pass.getStageNumber() < 0 || placement[pass.getStageNumber()] != device)
+    if (pass.getStageNumber() < 0)
       continue;
+    bool isHere = placement[pass.getStageNumber()] == device;
+    if (!isHere && !holdsUnused)
+      continue;
+    llvm::SetVector<StringRef> &used = isHere ? variables : others;
     pass->walk([&](Operation *op) {
       if (auto read = dyn_cast<ReadOp>(op))
-        variables.insert(read.getVariable());
+        used.insert(read.getVariable());
       else if (auto accumulate = dyn_cast<AccumulateOp>(op))
-        variables.insert(accumulate.getVariable());
+        used.insert(accumulate.getVariable());
     });
   }
+  if (holdsUnused)
+    for (auto variable :
+         pipeline->getParentOfType<ModuleOp>().getOps<VariableOp>())
+      if (!others.contains(variable.getSymName()))
+        variables.insert(variable.getSymName());
   return variables;
 }
 

@@ -138,6 +138,15 @@ std::string ModelText::takeLayerMark() { return std::exchange(layerMark, ""); }
 
 void ModelText::comment(StringRef text) { body << "    // " << text << "\n"; }
 
+std::string ModelText::withElement(StringRef code) const {
+  std::string text;
+  for (size_t at; (at = code.find("$f")) != StringRef::npos;) {
+    text += code.take_front(at).str() + element;
+    code = code.drop_front(at + 2);
+  }
+  return text + code.str();
+}
+
 Value ModelText::contract(StringRef name, StringRef pattern, Value a, Value b) {
   Pattern parts(pattern);
   Value result = define(name, parts.resultShape({a, b}), element);
@@ -201,12 +210,7 @@ Value ModelText::generic(StringRef name, StringRef pattern,
   code.split(lines, '\n', -1, /*KeepEmpty=*/false);
   for (StringRef line : lines)
     if (line = line.trim(); !line.empty()) {
-      body << "      ";
-      for (size_t at; (at = line.find("$f")) != StringRef::npos;) {
-        body << line.take_front(at) << element;
-        line = line.drop_front(at + 2);
-      }
-      body << line << "\n";
+      body << "      " << withElement(line) << "\n";
     }
   body << "    } -> " << result.type() << "\n";
   return result;
@@ -260,6 +264,13 @@ Value ModelText::column(StringRef name, Value matrix, int64_t column) {
        << "[0, " << column << "] [" << rows
        << ", 1] [1, 1]\n        : " << matrix.type() << " to " << result.type()
        << "\n";
+  return result;
+}
+
+Value ModelText::write(StringRef name, ArrayRef<int64_t> shape,
+                       StringRef code) {
+  Value result = define(name, shape, element);
+  body << "    " << result.name << " = " << withElement(code) << "\n";
   return result;
 }
 

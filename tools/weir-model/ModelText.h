@@ -95,6 +95,11 @@ public:
   /// Column `column` of a matrix, as a vector.
   Value column(llvm::StringRef name, Value matrix, int64_t column);
 
+  /// Any other op with one result, of the type that `code` ends in: the text
+  /// after `=`, where `$f` stands for the float type.
+  Value write(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
+              llvm::StringRef code);
+
   /// Ends the function and writes the module.
   void finish(llvm::raw_ostream &os, llvm::StringRef headline, Value loss,
               Value count);
@@ -108,6 +113,8 @@ private:
                 llvm::StringRef start, llvm::StringRef attributes);
   /// The mark of the layer that begins, once; empty otherwise.
   std::string takeLayerMark();
+  /// `code` with the float type for `$f`.
+  std::string withElement(llvm::StringRef code) const;
   /// `#bte_te` for the map from loops (b, t, e) to (t, e); declares it.
   std::string map(llvm::StringRef loops, llvm::StringRef dims);
 

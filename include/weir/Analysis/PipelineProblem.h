@@ -40,7 +40,8 @@ struct RunSignature {
 RunSignature getRunSignature(const StagePasses &passes, PassKind kind);
 
 /// Bytes that stay on a device through all steps, by kind. A device holds a
-/// variable if one of its stages reads it or gathers its gradient.
+/// variable if one of its stages reads it or gathers its gradient; the device of
+/// stage 0 also holds those that no stage uses, which are saved like others.
 struct ResidentBytes {
   int64_t parameters = 0, gradients = 0, states = 0;
   int64_t total() const { return parameters + gradients + states; }
@@ -49,7 +50,8 @@ ResidentBytes getResidentBytes(PipelineOp pipeline,
                                llvm::ArrayRef<int> placement, int device);
 
 /// The names of the variables that a pass of `pipeline` on `device` reads or
-/// gathers the gradient of, in the order of the passes.
+/// gathers the gradient of, in the order of the passes; for the device of stage
+/// 0, then those of the module that no pass uses.
 llvm::SetVector<mlir::StringRef> getVariablesOfDevice(
     PipelineOp pipeline, llvm::ArrayRef<int> placement, int device);
 

@@ -20,6 +20,7 @@
 #include "weir/Analysis/ArenaPlan.h"
 #include "weir/Analysis/PipelineProblem.h"
 #include "weir/Dialect/Transforms/Passes.h"
+#include "weir/Dialect/Transforms/WritePrograms.h"
 #include "weir/Schedule/LowerBound.h"
 #include "weir/Schedule/NamedSchedules.h"
 #include "weir/Schedule/Simulation.h"
@@ -510,6 +511,45 @@ static LogicalResult checkKinds(PipelineOp pipeline,
   return success();
 }
 
+/// Writes the programs of `order`; returns the times that they are made from.
+static FailureOr<schedule::Simulation>
+writeTimedPrograms(PipelineOp pipeline, const schedule::Problem &problem,
+                   const schedule::Schedule &order, int64_t limit) {
+  std::string error;
+  std::optional<schedule::Simulation> times =
+      schedule::simulate(problem, order, &error);
+  if (!times)
+    return pipeline.emitError() << error;
+  if (failed(checkKinds(pipeline, order)))
+    return failure();
+  ProgramWriter(pipeline, problem, order, *times).write(limit);
+  return std::move(*times);
+}
+
+LogicalResult weir::writePrograms(PipelineOp pipeline,
+                                  const schedule::Problem &problem,
+                                  const schedule::Schedule &order) {
+  return writeTimedPrograms(pipeline, problem, order, /*limit=*/0);
+}
+
+/// Bytes of the arenas of the pipeline's programs, by device.
+static std::vector<int64_t> getArenas(PipelineOp pipeline) {
+  std::vector<int64_t> arenas;
+  for (ProgramOp program : getPrograms(pipeline))
+    arenas.push_back(planArena(program).bytes);
+  return arenas;
+}
+
+static void erasePrograms(PipelineOp pipeline) {
+  for (ProgramOp program : getPrograms(pipeline))
+    program.erase();
+}
+
+static int64_t getLargestArena(PipelineOp pipeline) {
+  std::vector<int64_t> arenas = getArenas(pipeline);
+  return *llvm::max_element(arenas);
+}
+
 LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
   if (failed(checkOptions(pipeline)) || failed(checkGradients(pipeline)))
     return failure();
@@ -534,21 +574,23 @@ LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
       writePrograms(pipeline, problem, *order);
   if (failed(times))
     return failure();
+  if (memoryLimit && getLargestArena(pipeline) > memoryLimit) {
+    // What was changed to hold less by the count may take more as planned.
+    schedule::Problem unlimited = problem;
+    unlimited.memoryLimits.clear();
+    schedule::Schedule first = std::exchange(
+        *order, request.make(unlimited, error).value_or(*order));
+    erasePrograms(pipeline);
+    times = writePrograms(pipeline, problem, *order);
+    if (succeeded(times) && getLargestArena(pipeline) > memoryLimit) {
+      erasePrograms(pipeline);
+      times = writePrograms(pipeline, problem, *order = std::move(first));
+    }
+    if (failed(times))
+      return failure();
+  }
   remarkOn(pipeline, problem, *order, *times, {});
   return success();
-}
-
-/// Bytes of the arenas of the pipeline's programs, by device.
-static std::vector<int64_t> getArenas(PipelineOp pipeline) {
-  std::vector<int64_t> arenas;
-  for (ProgramOp program : getPrograms(pipeline))
-    arenas.push_back(planArena(program).bytes);
-  return arenas;
-}
-
-static void erasePrograms(PipelineOp pipeline) {
-  for (ProgramOp program : getPrograms(pipeline))
-    program.erase();
 }
 
 namespace {
@@ -695,15 +737,7 @@ LogicalResult Schedule::fitArenas(PipelineOp pipeline,
 FailureOr<schedule::Simulation>
 Schedule::writePrograms(PipelineOp pipeline, const schedule::Problem &problem,
                         const schedule::Schedule &order) {
-  std::string error;
-  std::optional<schedule::Simulation> times =
-      schedule::simulate(problem, order, &error);
-  if (!times)
-    return pipeline.emitError() << error;
-  if (failed(checkKinds(pipeline, order)))
-    return failure();
-  ProgramWriter(pipeline, problem, order, *times).write(memoryLimit);
-  return std::move(*times);
+  return writeTimedPrograms(pipeline, problem, order, memoryLimit);
 }
 
 LogicalResult Schedule::checkOptions(PipelineOp pipeline) {
