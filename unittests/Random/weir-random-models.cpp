@@ -20,6 +20,7 @@
 
 #include "weir/Analysis/PipelineProblem.h"
 #include "weir/Driver/CommandLine.h"
+#include "weir/Driver/ToolMains.h"
 
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/StringExtras.h"
@@ -378,13 +379,15 @@ int main(int argc, char **argv) {
       "Random models: pipelined equals unpipelined, byte by byte\n");
   auto start = std::chrono::steady_clock::now();
   Statistics statistics;
+  DialectRegistry registry;
+  registerCompilerDialects(registry);
   std::unique_ptr<MLIRContext> context;
   int64_t failures = 0;
   for (uint64_t seed = firstSeed;; ++seed) {
     // What a context has interned is freed with it.
     if ((seed - firstSeed) % 50 == 0) {
       context = std::make_unique<MLIRContext>(MLIRContext::Threading::DISABLED);
-      prepareContext(*context);
+      prepareContext(*context, registry);
     }
     failures += !ModelRun(seed, *context, statistics).run();
     if (progress && (seed - firstSeed + 1) % progress == 0) {
