@@ -18,12 +18,27 @@ using namespace weir;
 /// About the length of the polynomial that a math function becomes.
 static constexpr int64_t mathFunctionFlops = 12;
 
+/// The kernel that `op` calls, if it is a call of one.
+static KernelOp getKernel(Operation *op) {
+  auto custom = dyn_cast<CustomOp>(op);
+  return custom ? custom.lookupKernel() : KernelOp();
+}
+
+std::optional<double> weir::getGivenSeconds(Operation *op) {
+  KernelOp kernel = getKernel(op);
+  if (!kernel || !kernel.getSeconds())
+    return std::nullopt;
+  return kernel.getSeconds()->convertToDouble();
+}
+
 bool weir::isProduct(Operation *op) { return isa<linalg::ContractOp>(op); }
 
 int64_t weir::getFlops(Operation *op) {
   if (auto scatter = dyn_cast<ScatterAddOp>(op))
     return cast<RankedTensorType>(scatter.getUpdates().getType())
         .getNumElements();
+  if (KernelOp kernel = getKernel(op))
+    return kernel.getFlops().value_or(0);
   auto structured = dyn_cast<linalg::LinalgOp>(op);
   if (!structured)
     return 0;
@@ -52,6 +67,8 @@ static int64_t sumTensorBytes(TypeRange types) {
 }
 
 int64_t weir::getTrafficBytes(Operation *op) {
+  if (KernelOp kernel = getKernel(op); kernel && kernel.getBytes())
+    return *kernel.getBytes();
   if (auto structured = dyn_cast<linalg::LinalgOp>(op))
     return sumTensorBytes(TypeRange(structured.getDpsInputs())) +
            sumTensorBytes(op->getResultTypes());

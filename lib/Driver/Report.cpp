@@ -34,7 +34,7 @@ struct Prediction {
 
 /// Work of the passes of one kind.
 struct Work {
-  int64_t flops = 0, products = 0;
+  int64_t flops = 0, products = 0, customs = 0;
 };
 
 } // namespace
@@ -62,6 +62,7 @@ static Work getWork(StagePassOpInterface pass) {
     pass->walk([&](Operation *op) {
       work.flops += getFlops(op);
       work.products += isProduct(op);
+      work.customs += isa<CustomOp>(op);
     });
   return work;
 }
@@ -102,6 +103,7 @@ static void printDevice(ProgramOp program, PipelineOp pipeline,
     auto add = [](Work &sum, Work work) {
       sum.flops += work.flops;
       sum.products += work.products;
+      sum.customs += work.customs;
     };
     add(forward, getWork(passes.forward));
     add(input, getWork(passes.backwardInput));
@@ -118,6 +120,8 @@ static void printDevice(ProgramOp program, PipelineOp pipeline,
   auto work = [&](const Work &work) {
     std::ostringstream text;
     text << double(work.flops) << " flops, " << work.products << " products";
+    if (work.customs > 0)
+      text << ", " << work.customs << " custom kernels";
     return text.str();
   };
   os << "device " << device << "\n";

@@ -14,15 +14,21 @@
 
 #include "mlir/IR/Operation.h"
 
+#include <optional>
+
 namespace weir {
 
 /// Floating-point operations of `op`: 2 m n k for a matrix product, iterations
-/// times scalar operations for other structured ops, where a math function counts
-/// as a dozen. 0 for ops that only move data.
+/// times scalar operations for other structured ops, where a math function
+/// counts as a dozen, and what its kernel says for `weir.custom`. 0 for ops
+/// that only move data.
 int64_t getFlops(mlir::Operation *op);
 
-/// Bytes that `op` reads and writes at least once.
+/// Bytes that `op` reads and writes at least once, or what its kernel says.
 int64_t getTrafficBytes(mlir::Operation *op);
+
+/// The seconds that the user says a call of a kernel takes, if `op` is one.
+std::optional<double> getGivenSeconds(mlir::Operation *op);
 
 /// Whether `op` is a matrix product.
 bool isProduct(mlir::Operation *op);

@@ -7,6 +7,7 @@
 
 #include "weir/Dialect/IR/WeirDialect.h"
 
+#include "KernelAssembly.h"
 #include "ScheduleAssembly.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -40,6 +40,7 @@ struct EstimateCosts : weir::impl::WeirEstimateCostsBase<EstimateCosts> {
     double speed = (isProduct(op) ? gflops : scalarGflops) * 1e9;
     double time = std::max(flops / speed, bytes / (gigabytesPerSecond * 1e9)) +
                   overhead;
+    time = getGivenSeconds(op).value_or(time);
     Builder builder(op->getContext());
     op->setAttr(attr::flops, builder.getI64IntegerAttr(flops));
     op->setAttr(attr::bytes, builder.getI64IntegerAttr(bytes));

@@ -154,8 +154,9 @@ void FixRounding::runOnOperation() {
     return signalPassFailure();
   }
   for (Operation &op : *getOperation().getBody()) {
-    // A model is still to be differentiated, function by function.
-    if (op.hasAttr(attr::model) || op.getNumRegions() == 0)
+    // A model is still to be differentiated, function by function, and the
+    // derivative of a kernel is still to be copied for that.
+    if (op.hasAttr(attr::model) || op.getNumRegions() == 0 || isa<KernelOp>(op))
       continue;
     if (failed(generalize(&op)) || failed(expandMath(&op)))
       return signalPassFailure();

@@ -153,3 +153,18 @@ weir.schedule.solution of @one by "given" {
 // EXAMPLE
   }
 }
+
+// CONTEXT: weir.custom
+weir.kernel @rmsnorm (tensor<8x4xf32>, tensor<4xf32>) -> (tensor<8x4xf32>)
+    keeps (tensor<8xf32>)
+func.func @f(%x: tensor<8x4xf32>, %gain: tensor<4xf32>) {
+// EXAMPLE
+  return
+}
+
+// CONTEXT: weir.call_kernel
+func.func @f(%x: memref<8x4xf32>, %gain: memref<4xf32>, %y: memref<8x4xf32>,
+             %scale: memref<8xf32>) {
+// EXAMPLE
+  return
+}

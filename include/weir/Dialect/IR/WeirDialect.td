@@ -22,11 +22,12 @@ def Weir_Dialect : Dialect {
 
     | level | what it is | ops |
     | --- | --- | --- |
-    | 1 model | one function for one microbatch | `variable`, `read`, `scatter_add` |
+    | 1 model | one function for one microbatch | `variable`, `read`, `scatter_add`, `kernel`, `custom` |
     | 2 joint graph | the function with its backward | `accumulate`, `report` |
     | 3 stages | the passes of every stage | `pipeline`, `forward`, `backward_input`, `backward_weight`, `update`, `pack`, `unpack`, `yield` |
     | 4 programs | what each device runs, in order | `program`, `run`, `load`, `send_start`, `recv_start`, `wait`, `resident` |
     | 5 planned programs | the same with an offset for every buffer | |
+    | 6 target | functions of buffers | `call_kernel`, until it is a call |
 
     Beside the levels, `schedule.problem` and `schedule.solution` write down what
     the scheduling library works on: a problem without a model, and orders for it.

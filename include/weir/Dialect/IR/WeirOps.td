@@ -9,6 +9,7 @@
 #define WEIR_DIALECT_IR_WEIROPS_TD
 
 include "weir/Dialect/IR/WeirDialect.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/IR/SymbolInterfaces.td"
@@ -128,6 +129,114 @@ def Weir_ScatterAddOp : Weir_Op<"scatter_add",
     `:` type($updates) `into` type($init) `[` type($indices) `]`
   }];
   let hasVerifier = 1;
+}
+
+def Weir_KernelOp : Weir_Op<"kernel",
+    [Symbol, IsolatedFromAbove, SingleBlock]> {
+  let summary = "A function of the user's, and its derivative";
+  let description = [{
+    Declares a function with the calling convention of
+    `runtime/include/weir/Custom.h`, written in C or in anything that C can call.
+    It is called by `weir.custom` with tensors of the types listed, and gives the
+    tensors behind the arrow. Those behind `keeps` are results too, but are there
+    for the derivative only: what the forward keeps for the backward. `calls` is
+    the name of the function where it is not that of the symbol: one function may
+    have several declarations, for several shapes, and learns of the shape from an
+    operand that is a constant.
+
+    `workspace` is the scratch memory in bytes that the function gets with every
+    call. `flops`, `bytes` (read and written) and `seconds` tell
+    `weir-estimate-costs` what a call costs; where `seconds` is given it is what
+    counts. Without any of them a call costs the time to move its operands and
+    results.
+
+    The body behind `derivative` says how gradients flow through a call. Its
+    arguments are the operands, all results, and one gradient for each result that
+    holds floating-point numbers and is not kept; it yields one gradient for each
+    operand of floating-point numbers. It holds calls of other kernels, and any
+    other op on tensors without side effects. `weir-differentiate` puts a copy of
+    it into the joint graph for every call, where the ops that the model's
+    activations wait for end up in backward_input, those that only a variable waits
+    for in backward_weight, and those that nothing waits for nowhere. So a kernel
+    for B and one for W are two calls here, and what B makes for W is a result of
+    the one and an operand of the other. A kernel without a derivative can be called
+    where no gradient is needed.
+
+    Example:
+
+    ```mlir
+    weir.kernel @scale (tensor<8x4xf32>, tensor<4xf32>) -> (tensor<8x4xf32>)
+        flops 32 derivative (%x: tensor<8x4xf32>, %s: tensor<4xf32>,
+                             %y: tensor<8x4xf32>, %dy: tensor<8x4xf32>) {
+      %dx = weir.custom @scale(%dy, %s)
+          : (tensor<8x4xf32>, tensor<4xf32>) -> tensor<8x4xf32>
+      %ds = weir.custom @scale_weight(%dy, %x)
+          : (tensor<8x4xf32>, tensor<8x4xf32>) -> tensor<4xf32>
+      weir.yield %dx, %ds : tensor<8x4xf32>, tensor<4xf32>
+    }
+    weir.kernel @scale_weight calls "column_products"
+        (tensor<8x4xf32>, tensor<8x4xf32>) -> (tensor<4xf32>) workspace 256
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name,
+                       OptionalAttr<StrAttr>:$sym_visibility,
+                       OptionalAttr<StrAttr>:$calls,
+                       TypeAttrOf<FunctionType>:$type,
+                       DefaultValuedAttr<I64Attr, "0">:$kept,
+                       OptionalAttr<I64Attr>:$workspace,
+                       OptionalAttr<I64Attr>:$flops,
+                       OptionalAttr<I64Attr>:$bytes,
+                       OptionalAttr<F64Attr>:$seconds);
+  let regions = (region MaxSizedRegion<1>:$derivative);
+  let assemblyFormat = [{
+    $sym_name (`calls` $calls^)? custom<KernelType>($type, $kept)
+    (`workspace` $workspace^)? (`flops` $flops^)? (`bytes` $bytes^)?
+    (`seconds` $seconds^)? custom<Derivative>($derivative)
+    attr-dict-with-keyword
+  }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The name of the function, as the linker knows it.
+    ::llvm::StringRef getFunctionName() {
+      return getCalls() ? *getCalls() : getSymName();
+    }
+    /// The types of the results that a model may use, and of those that are kept.
+    ::llvm::ArrayRef<::mlir::Type> getOutputTypes() {
+      return getType().getResults().drop_back(getKept());
+    }
+    ::llvm::ArrayRef<::mlir::Type> getKeptTypes() {
+      return getType().getResults().take_back(getKept());
+    }
+  }];
+}
+
+def Weir_CustomOp : Weir_Op<"custom",
+    [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "Call a kernel of the user's";
+  let description = [{
+    Gives what the function of `weir.kernel` computes from the operands: its
+    outputs, then what it keeps. What is kept has no gradient; only the kernel's
+    derivative may use it. The function must depend on its operands alone, and give
+    the same bits whenever it gets the same operands: the guarantee that weights do
+    not depend on cut and schedule holds as far as it does.
+
+    Example:
+
+    ```mlir
+    %y, %scale = weir.custom @rmsnorm(%x, %gain)
+        : (tensor<8x4xf32>, tensor<4xf32>) -> (tensor<8x4xf32>, tensor<8xf32>)
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Weir_Tensor>:$inputs);
+  let results = (outs Variadic<Weir_Tensor>:$outputs);
+  let assemblyFormat = [{
+    $kernel `(` $inputs `)` attr-dict `:` functional-type($inputs, $outputs)
+  }];
+  let extraClassDeclaration = [{
+    /// The kernel, or null if there is none of that name.
+    KernelOp lookupKernel();
+  }];
 }
 
 //===----------------------------------------------------------------------===//
@@ -585,6 +694,40 @@ def Weir_WaitOp : Weir_ActionOp<"wait"> {
     $token attr-dict `:` qualified(type($token)) (`->` type($result)^)?
   }];
   let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Level 6: bodies of passes on their way to the target
+//===----------------------------------------------------------------------===//
+
+def Weir_CallKernelOp : Weir_Op<"call_kernel",
+    [AttrSizedOperandSegments, DestinationStyleOpInterface,
+     DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "Call a kernel of the user's with buffers";
+  let description = [{
+    What `weir.custom` becomes while `convert-weir-to-host` compiles a pass: a call
+    with a destination for every result, which it writes and does not read, and for
+    the workspace, if there is one. On tensors first, then on buffers without
+    results.
+
+    Example:
+
+    ```mlir
+    weir.call_kernel "rmsnorm" (%x, %gain : memref<8x4xf32>, memref<4xf32>)
+        to (%y, %scale : memref<8x4xf32>, memref<8xf32>)
+    ```
+  }];
+  let arguments = (ins StrAttr:$function,
+      Variadic<AnyTypeOf<[AnyStaticShapeTensor, AnyStaticShapeMemRef]>>:$inputs,
+      Variadic<AnyTypeOf<[AnyStaticShapeTensor, AnyStaticShapeMemRef]>>:$outs);
+  let results = (outs Variadic<AnyStaticShapeTensor>:$outputs);
+  let assemblyFormat = [{
+    $function `(` ($inputs^ `:` type($inputs))? `)` `to`
+    `(` $outs `:` type($outs) `)` attr-dict (`->` type($outputs)^)?
+  }];
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getOutsMutable(); }
+  }];
 }
 
 //===----------------------------------------------------------------------===//
