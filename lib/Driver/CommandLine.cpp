@@ -114,6 +114,12 @@ struct Options {
   cl::opt<std::string> beta2{"beta2",
                              cl::desc("beta2 of adamw (default: 0.95)"),
                              cl::value_desc("X"), cl::cat(getToolCategory())};
+  cl::list<std::string> link{
+      "link",
+      cl::desc(
+          "An object file, archive or shared library that defines functions "
+          "of weir.kernel; may be given several times"),
+      cl::value_desc("FILE"), cl::cat(getToolCategory())};
   cl::opt<bool> remarks{
       "remarks",
       cl::desc(
@@ -261,6 +267,10 @@ std::optional<std::string> weir::checkOptionsMatter(ModuleOp module) {
     text = findGiven({&given.objective, &given.timeBudget, &given.searchSeed});
   if (!text.empty())
     return text + "the schedule is " + given.schedule;
+  if (module.getOps<KernelOp>().empty())
+    text = findGiven({std::addressof(given.link)});
+  if (!text.empty())
+    return text + "the input declares no weir.kernel";
   Level level = getLevel(module);
   if (level >= Level::Programs)
     text = findGiven({&given.devices, &given.microbatches, &given.schedule,
@@ -280,6 +290,17 @@ std::optional<std::string> weir::checkOptionsMatter(ModuleOp module) {
 }
 
 StringRef weir::getInputPath() { return getOptions().input.getValue(); }
+
+std::optional<std::string>
+weir::findKernelLibraries(SmallVectorImpl<KernelLibrary> &libraries) {
+  for (const std::string &path : getOptions().link) {
+    llvm::Expected<KernelLibrary> library = findKernelLibrary(path);
+    if (!library)
+      return "option --link: " + llvm::toString(library.takeError());
+    libraries.push_back(std::move(*library));
+  }
+  return std::nullopt;
+}
 
 StringRef weir::getTimelinePath() { return getOptions().timeline.getValue(); }
 

@@ -21,6 +21,7 @@ using namespace weir;
 
 /// Compiles the input; null after an error, which was printed.
 static std::unique_ptr<HostJit> compile(const CompilerOptions &options,
+                                        ArrayRef<KernelLibrary> libraries,
                                         const DialectRegistry &registry) {
   MLIRContext context;
   prepareContext(context, registry);
@@ -45,7 +46,7 @@ static std::unique_ptr<HostJit> compile(const CompilerOptions &options,
     return nullptr;
   SmallVector<StringRef> names(table->kernelOrder.begin(),
                                table->kernelOrder.end());
-  HostProgram program{getKernelsModule(module), table->bytes, names};
+  HostProgram program{getKernelsModule(module), table->bytes, names, libraries};
   llvm::Expected<std::unique_ptr<HostJit>> jit =
       HostJit::create(program, &weir_host_product);
   if (jit)
@@ -57,11 +58,14 @@ static std::unique_ptr<HostJit> compile(const CompilerOptions &options,
 /// What can be told to be wrong before the input is read.
 static std::optional<std::string>
 checkCommandLine(const CompilerOptions &options,
-                 const runtime::Options &program) {
+                 const runtime::Options &program,
+                 ArrayRef<KernelLibrary> libraries) {
   if (auto error = checkOptions(options))
     return error;
   SmallVector<NamedFile> inputs = {{"the input", getInputPath()},
                                    {"--data", program.data}};
+  for (const KernelLibrary &library : libraries)
+    inputs.push_back({"--link", library.path});
   // A training may go on in the file that it was loaded from.
   if (!isSameFile(program.load, program.save))
     inputs.push_back({"--load", program.load});
@@ -107,9 +111,12 @@ int weir::weirRunMain(int argc, char **argv, const DialectRegistry &registry) {
       compilerArgs, "Weir: compile a model and train it at once\n");
   if (!options)
     return 1;
-  if (auto error = checkCommandLine(*options, program))
+  SmallVector<KernelLibrary> libraries;
+  if (auto error = findKernelLibraries(libraries))
     return reportError(*error);
-  std::unique_ptr<HostJit> jit = compile(*options, registry);
+  if (auto error = checkCommandLine(*options, program, libraries))
+    return reportError(*error);
+  std::unique_ptr<HostJit> jit = compile(*options, libraries, registry);
   if (!jit)
     return 1;
   programArgs.push_back(nullptr);

@@ -104,7 +104,8 @@ static LogicalResult printModule(ModuleOp module) {
   });
 }
 
-static LogicalResult emitCode(ModuleOp module) {
+static LogicalResult emitCode(ModuleOp module,
+                              ArrayRef<KernelLibrary> libraries) {
   PipelineOp pipeline = getOnlyPipeline(module);
   if (!pipeline)
     return failure();
@@ -113,7 +114,7 @@ static LogicalResult emitCode(ModuleOp module) {
     return failure();
   SmallVector<StringRef> names(table->kernelOrder.begin(),
                                table->kernelOrder.end());
-  HostProgram program{getKernelsModule(module), table->bytes, names};
+  HostProgram program{getKernelsModule(module), table->bytes, names, libraries};
   llvm::Error error = llvm::Error::success();
   if (emission == Emission::LLVM) {
     return writeOutput([&](llvm::raw_ostream &os) {
@@ -148,7 +149,8 @@ static Level getTarget() {
   }
 }
 
-static LogicalResult compile(ModuleOp module, const CompilerOptions &options) {
+static LogicalResult compile(ModuleOp module, const CompilerOptions &options,
+                             ArrayRef<KernelLibrary> libraries) {
   Level target = getTarget();
   if (getLevel(module) > target) {
     reportError("cannot write what --emit=" + emissionName +
@@ -177,7 +179,7 @@ static LogicalResult compile(ModuleOp module, const CompilerOptions &options) {
   } else if (target < Level::Plan || emission == Emission::Plan) {
     if (failed(printModule(module)))
       return failure();
-  } else if (failed(emitCode(module))) {
+  } else if (failed(emitCode(module, libraries))) {
     return failure();
   }
   if (getTimelinePath().empty())
@@ -187,9 +189,13 @@ static LogicalResult compile(ModuleOp module, const CompilerOptions &options) {
 
 /// What can be told to be wrong before the input is read.
 static std::optional<std::string>
-checkCommandLine(const CompilerOptions &options) {
+checkCommandLine(const CompilerOptions &options,
+                 ArrayRef<KernelLibrary> libraries) {
   if (auto error = checkOptions(options))
     return error;
+  if (emission != Emission::Executable && !libraries.empty())
+    return "option --link has no effect: --emit=" + emissionName +
+           " links nothing";
   bool isBinary =
       emission == Emission::Object || emission == Emission::Executable;
   if (isBinary && (output.empty() || output == "-"))
@@ -197,8 +203,11 @@ checkCommandLine(const CompilerOptions &options) {
   if (getTarget() < Level::Programs && !getTimelinePath().empty())
     return "there is no schedule yet for --timeline with --emit=" +
            emissionName;
+  SmallVector<NamedFile> inputs = {{"the input", getInputPath()}};
+  for (const KernelLibrary &library : libraries)
+    inputs.push_back({"--link", library.path});
   return checkFiles({{"-o", output}, {"--timeline", getTimelinePath()}},
-                    {{"the input", getInputPath()}});
+                    inputs);
 }
 
 int weir::weircMain(int argc, char **argv, const DialectRegistry &registry) {
@@ -211,7 +220,10 @@ int weir::weircMain(int argc, char **argv, const DialectRegistry &registry) {
       "programs or plan wrote.\n");
   if (!options)
     return 1;
-  if (auto error = checkCommandLine(*options))
+  SmallVector<KernelLibrary> libraries;
+  if (auto error = findKernelLibraries(libraries))
+    return reportError(*error);
+  if (auto error = checkCommandLine(*options, libraries))
     return reportError(*error);
   MLIRContext context;
   prepareContext(context, registry);
@@ -220,5 +232,5 @@ int weir::weircMain(int argc, char **argv, const DialectRegistry &registry) {
     return 1;
   if (auto error = checkOptionsMatter(input->getModule()))
     return reportError(*error);
-  return failed(compile(input->getModule(), *options));
+  return failed(compile(input->getModule(), *options, libraries));
 }

@@ -66,6 +66,32 @@ static std::string getFirstError(llvm::StringRef path) {
   return lines.empty() ? "" : lines.front().trim().str();
 }
 
+/// What the linker, whose output is in the file, said is wrong.
+static std::string explainLinkError(llvm::StringRef path) {
+  std::string line = getFirstError(path);
+  // lld and GNU ld
+  for (llvm::StringRef words :
+       {"undefined symbol: ", "undefined reference to "})
+    if (size_t at = line.find(words); at != std::string::npos)
+      return explainMissingFunction(
+          llvm::StringRef(line).drop_front(at + words.size()).trim("`'"));
+  return line;
+}
+
+/// What the compiler driver gets for a library. A shared one is found where it
+/// is now, with or without a name of its own.
+static void addLibrary(const KernelLibrary &library,
+                       std::vector<std::string> &arguments) {
+  arguments.push_back(library.path);
+  if (library.kind != KernelLibrary::Kind::Shared)
+    return;
+  for (llvm::StringRef text : {llvm::StringRef("-rpath"),
+                               llvm::sys::path::parent_path(library.path)}) {
+    arguments.push_back("-Xlinker");
+    arguments.push_back(text.str());
+  }
+}
+
 llvm::Error weir::emitExecutable(const HostProgram &program,
                                  llvm::StringRef path) {
   llvm::Expected<std::string> runtime = findRuntime();
@@ -93,8 +119,15 @@ llvm::Error weir::emitExecutable(const HostProgram &program,
   if (llvm::Error error = emitObject(program, object))
     return error;
   return writeFile(path, [&](llvm::StringRef temporary) -> llvm::Error {
-    llvm::StringRef arguments[] = {*driver,     object, *runtime, "-ldnnl",
-                                   "-lpthread", "-lm",  "-o",     temporary};
+    std::vector<std::string> words{*driver, object.str().str()};
+    for (const KernelLibrary &library : program.libraries)
+      addLibrary(library, words);
+    for (llvm::StringRef word :
+         {llvm::StringRef(*runtime), llvm::StringRef("-ldnnl"),
+          llvm::StringRef("-lpthread"), llvm::StringRef("-lm"),
+          llvm::StringRef("-o"), temporary})
+      words.push_back(word.str());
+    llvm::SmallVector<llvm::StringRef> arguments(words.begin(), words.end());
     std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(), log.str(),
                                                   log.str()};
     std::string message;
@@ -104,7 +137,7 @@ llvm::Error weir::emitExecutable(const HostProgram &program,
     if (status == 0)
       return llvm::Error::success();
     if (message.empty())
-      message = getFirstError(log);
+      message = explainLinkError(log);
     if (message.empty())
       message = *driver + " ended with status " + std::to_string(status);
     return llvm::createStringError("cannot link: " + message);

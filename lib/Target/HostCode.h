@@ -23,6 +23,12 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createHostTargetMachine();
 llvm::Error writeObject(const HostProgram &program,
                         llvm::raw_pwrite_stream &os);
 
+/// The error that a function is called and defined nowhere.
+inline std::string explainMissingFunction(llvm::StringRef name) {
+  return "function '" + name.str() +
+         "' is defined nowhere; --link=FILE names the file that defines it";
+}
+
 } // namespace weir
 
 #endif // WEIR_LIB_TARGET_HOSTCODE_H

@@ -11,11 +11,15 @@
 #include "llvm/ExecutionEngine/Orc/ExecutionUtils.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/IR/Module.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Target/TargetMachine.h"
 
 using namespace weir;
 
 struct HostJit::Code {
+  /// What the session said first; it speaks of the cause, where the error of a
+  /// lookup only names what did not come to be.
+  std::string firstError;
   std::unique_ptr<llvm::orc::LLJIT> jit;
   const weir_module *module = nullptr;
 };
@@ -30,6 +34,53 @@ llvm::Expected<weir_kernel> HostJit::lookup(llvm::StringRef name) const {
   if (!address)
     return address.takeError();
   return address->toPtr<weir_kernel>();
+}
+
+/// One line on an error of the JIT.
+static std::string explainError(llvm::Error error) {
+  std::string text;
+  llvm::handleAllErrors(
+      std::move(error),
+      [&](const llvm::orc::SymbolsNotFound &missing) {
+        text = explainMissingFunction((*missing.getSymbols().front()).str());
+      },
+      [&](const llvm::ErrorInfoBase &other) { text = other.message(); });
+  return text;
+}
+
+/// Makes the functions of a library known to the code of `jit`.
+static llvm::Error addLibrary(const KernelLibrary &library,
+                              llvm::orc::LLJIT &jit) {
+  llvm::orc::JITDylib &program = jit.getMainJITDylib();
+  auto addGenerator = [&](auto generator) -> llvm::Error {
+    if (!generator)
+      return generator.takeError();
+    program.addGenerator(std::move(*generator));
+    return llvm::Error::success();
+  };
+  switch (library.kind) {
+  case KernelLibrary::Kind::Shared:
+    return addGenerator(llvm::orc::DynamicLibrarySearchGenerator::Load(
+        library.path.c_str(), jit.getDataLayout().getGlobalPrefix()));
+  case KernelLibrary::Kind::Archive:
+    return addGenerator(llvm::orc::StaticLibraryDefinitionGenerator::Load(
+        jit.getObjLinkingLayer(), library.path.c_str()));
+  case KernelLibrary::Kind::Object:
+    auto object = llvm::MemoryBuffer::getFile(library.path);
+    if (!object)
+      return llvm::errorCodeToError(object.getError());
+    return jit.addObjectFile(std::move(*object));
+  }
+  llvm_unreachable("all kinds of libraries are handled");
+}
+
+/// Names of the functions that a module calls and does not define.
+static std::vector<std::string> getCalledFunctions(const llvm::Module &module) {
+  std::vector<std::string> names;
+  for (const llvm::Function &function : module)
+    if (function.isDeclaration() && !function.isIntrinsic())
+      names.push_back(function.getName().str());
+  return names;
 }
 
 llvm::Expected<std::unique_ptr<HostJit>>
@@ -57,6 +108,12 @@ HostJit::create(const HostProgram &program, ProductFunction product) {
   if (!jit)
     return jit.takeError();
   code->jit = std::move(*jit);
+  code->jit->getExecutionSession().setErrorReporter(
+      [code = code.get()](llvm::Error error) {
+        std::string text = explainError(std::move(error));
+        if (code->firstError.empty())
+          code->firstError = text;
+      });
   llvm::orc::JITDylib &library = code->jit->getMainJITDylib();
   // libm and the like come from this process, products from the caller.
   llvm::Expected<std::unique_ptr<llvm::orc::DynamicLibrarySearchGenerator>>
@@ -72,6 +129,17 @@ HostJit::create(const HostProgram &program, ProductFunction product) {
   if (llvm::Error error =
           library.define(llvm::orc::absoluteSymbols(std::move(symbols))))
     return std::move(error);
+  for (const KernelLibrary &file : program.libraries)
+    if (llvm::Error error = addLibrary(file, *code->jit))
+      return llvm::createStringError("cannot load '" + file.path +
+                                     "': " + llvm::toString(std::move(error)));
+  for (const std::string &name : getCalledFunctions(**module))
+    if (auto address = code->jit->lookup(name); !address) {
+      std::string text = explainError(address.takeError());
+      return llvm::createStringError(
+          "cannot link: " +
+          (code->firstError.empty() ? text : code->firstError));
+    }
   if (llvm::Error error = code->jit->addIRModule(
           llvm::orc::ThreadSafeModule(std::move(*module), std::move(context))))
     return std::move(error);

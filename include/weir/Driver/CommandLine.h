@@ -13,6 +13,7 @@
 #define WEIR_DRIVER_COMMANDLINE_H
 
 #include "weir/Driver/Compiler.h"
+#include "weir/Target/KernelLibrary.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/CommandLine.h"
@@ -34,6 +35,10 @@ parseCommandLine(llvm::ArrayRef<const char *> arguments,
 llvm::StringRef getInputPath();
 /// Where to write the picture of the schedule, or empty.
 llvm::StringRef getTimelinePath();
+/// Finds the files that --link names, in their order; or says what is wrong
+/// with one.
+std::optional<std::string>
+findKernelLibraries(llvm::SmallVectorImpl<KernelLibrary> &libraries);
 
 /// Says which option was given in vain, because `module` is past what it
 /// decides or another option leaves it nothing to decide; or nothing.

@@ -17,6 +17,7 @@
 #define WEIR_TARGET_HOSTTARGET_H
 
 #include "weir/Program.h"
+#include "weir/Target/KernelLibrary.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/ArrayRef.h"
@@ -55,6 +56,8 @@ struct HostProgram {
   llvm::ArrayRef<char> table;
   /// Names of functions in `kernels`, in the order of the table's kernels.
   llvm::ArrayRef<llvm::StringRef> kernelOrder;
+  /// The files that define what `kernels` calls of the user's.
+  llvm::ArrayRef<KernelLibrary> libraries;
 };
 
 /// Adds what the functions below need to translate the LLVM dialect.
@@ -75,12 +78,14 @@ llvm::Error emitLLVM(const HostProgram &program, llvm::raw_ostream &os);
 /// not at all, here and below.
 llvm::Error emitObject(const HostProgram &program, llvm::StringRef path);
 
-/// Writes an executable to `path`: the object linked with the runtime, which is
-/// looked for beside the running tool (`../lib/libweir_runtime.a`) or, if it is
-/// not there, in the directory of the environment variable WEIR_LIBDIR. The C++
-/// compiler driver is that of the environment variable CXX, else the first of
-/// clang++-22, clang++, c++ on the path. Fails with one line that says what is
-/// missing, or with what the linker said first.
+/// Writes an executable to `path`: the object linked with the libraries, of
+/// which shared ones are found at run time where they are now, and with the
+/// runtime, which is looked for beside the running tool
+/// (`../lib/libweir_runtime.a`) or, if it is not there, in the directory of the
+/// environment variable WEIR_LIBDIR. The C++ compiler driver is that of the
+/// environment variable CXX, else the first of clang++-22, clang++, c++ on the
+/// path. Fails with one line that says what is missing, or with what the linker
+/// said first.
 llvm::Error emitExecutable(const HostProgram &program, llvm::StringRef path);
 
 /// A program compiled into this process.
@@ -90,7 +95,9 @@ public:
   using ProductFunction = void (*)(weir_context *, const weir_product *,
                                    const void *, const void *, void *);
 
-  /// Compiles `program`; its products call `product`. Copies the table.
+  /// Compiles `program`; its products call `product`. Loads the libraries and
+  /// copies the table. Fails with one line that names the file or the function
+  /// if a library cannot be loaded or a function is defined nowhere.
   static llvm::Expected<std::unique_ptr<HostJit>>
   create(const HostProgram &program, ProductFunction product);
 

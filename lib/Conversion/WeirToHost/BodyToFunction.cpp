@@ -39,6 +39,7 @@ private:
   Value readTensor(Value memref, bool writable);
   void bindArguments();
   void convert(Operation &op);
+  void convertCustom(CustomOp custom);
   void convertYield(YieldOp yield);
   Value undoReshape(Operation *reshape, Value memref);
   void store(Value value, Value memref);
@@ -203,6 +204,8 @@ void BodyBuilder::convert(Operation &op) {
     accumulate(report.getCount(), findBuffer(Kind::Count, 0, {}));
     return;
   }
+  if (auto custom = dyn_cast<CustomOp>(op))
+    return convertCustom(custom);
   if (auto yield = dyn_cast<YieldOp>(op))
     return convertYield(yield);
   Operation *clone = builder.clone(op, mapping);
@@ -214,6 +217,26 @@ void BodyBuilder::convert(Operation &op) {
   for (StringAttr name : names)
     clone->removeDiscardableAttr(name);
   return;
+}
+
+/// A call gets a destination for every result, and one more for its workspace.
+void BodyBuilder::convertCustom(CustomOp custom) {
+  KernelOp kernel = custom.lookupKernel();
+  SmallVector<Type> types(custom.getOutputs().getTypes());
+  if (int64_t bytes = kernel.getWorkspace().value_or(0))
+    types.push_back(RankedTensorType::get({bytes}, builder.getI8Type()));
+  SmallVector<Value> inputs, outs;
+  for (Value input : custom.getInputs())
+    inputs.push_back(mapping.lookup(input));
+  for (Type type : types) {
+    auto tensor = cast<RankedTensorType>(type);
+    outs.push_back(tensor::EmptyOp::create(
+        builder, custom.getLoc(), tensor.getShape(), tensor.getElementType()));
+  }
+  auto call = CallKernelOp::create(builder, custom.getLoc(), types,
+                                   kernel.getFunctionName(), inputs, outs);
+  mapping.map(custom.getOutputs(),
+              call.getOutputs().take_front(custom.getNumResults()));
 }
 
 void BodyBuilder::convertYield(YieldOp yield) {

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/BufferizableOpInterfaceImpl.h"
@@ -118,6 +119,50 @@ struct ScatterAddBufferization
   }
 };
 
+/// Destinations are written and not read. A kernel knows dense tensors only, so
+/// a slice becomes one.
+struct CallKernelBufferization
+    : public DstBufferizableOpInterfaceExternalModel<CallKernelBufferization,
+                                                     CallKernelOp> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
+                              const AnalysisState &) const {
+    return cast<CallKernelOp>(op).isDpsInput(&operand);
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    auto call = cast<CallKernelOp>(op);
+    OpBuilder::InsertionGuard guard(rewriter);
+    rewriter.setInsertionPoint(op);
+    SmallVector<Value> inputs, outs;
+    for (Value input : call.getInputs()) {
+      FailureOr<Value> buffer = getBuffer(rewriter, input, options, state);
+      if (failed(buffer))
+        return failure();
+      auto type = cast<MemRefType>(buffer->getType());
+      if (!type.getLayout().isIdentity()) {
+        Value dense = memref::AllocOp::create(
+            rewriter, op->getLoc(),
+            MemRefType::get(type.getShape(), type.getElementType()));
+        memref::CopyOp::create(rewriter, op->getLoc(), *buffer, dense);
+        buffer = dense;
+      }
+      inputs.push_back(*buffer);
+    }
+    for (Value out : call.getOuts()) {
+      FailureOr<Value> buffer = getBuffer(rewriter, out, options, state);
+      if (failed(buffer))
+        return failure();
+      outs.push_back(*buffer);
+    }
+    CallKernelOp::create(rewriter, op->getLoc(), TypeRange(),
+                         call.getFunctionAttr(), inputs, outs);
+    replaceOpWithBufferizedValues(rewriter, op, outs);
+    return success();
+  }
+};
+
 } // namespace
 
 void weir::registerBodyBufferization(DialectRegistry &registry) {
@@ -126,6 +171,7 @@ void weir::registerBodyBufferization(DialectRegistry &registry) {
   scf::registerBufferizableOpInterfaceExternalModels(registry);
   tensor::registerBufferizableOpInterfaceExternalModels(registry);
   registry.addExtension(+[](MLIRContext *context, WeirDialect *) {
+    CallKernelOp::attachInterface<CallKernelBufferization>(*context);
     ScatterAddOp::attachInterface<ScatterAddBufferization>(*context);
   });
 }

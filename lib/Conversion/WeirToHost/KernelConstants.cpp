@@ -37,7 +37,7 @@ Value KernelConstants::getProduct(ImplicitLocOpBuilder &builder,
   if (!global) {
     int64_t size = fields.size();
     global =
-        create(builder, "product_" + llvm::Twine(products.size()),
+        create(builder, "weir_product_" + llvm::Twine(products.size()),
                DenseElementsAttr::get(
                    RankedTensorType::get({size}, builder.getI64Type()), fields),
                /*alignment=*/8);
@@ -51,9 +51,20 @@ Value KernelConstants::getTensor(ImplicitLocOpBuilder &builder,
   size_t number = tensors.size();
   LLVM::GlobalOp &global = tensors[values];
   if (!global)
-    global = create(builder, "tensor_" + llvm::Twine(number), values,
+    global = create(builder, "weir_tensor_" + llvm::Twine(number), values,
                     bufferAlignment);
   return LLVM::AddressOfOp::create(builder, global);
+}
+
+void KernelConstants::declareFunction(StringAttr name) {
+  if (kernels.lookupSymbol(name))
+    return;
+  auto builder = OpBuilder::atBlockEnd(kernels.getBody());
+  auto pointer = LLVM::LLVMPointerType::get(kernels.getContext());
+  LLVM::LLVMFuncOp::create(
+      builder, kernels.getLoc(), name,
+      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(kernels.getContext()),
+                                  {pointer, pointer}));
 }
 
 void KernelConstants::finish() {

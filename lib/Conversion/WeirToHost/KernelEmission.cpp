@@ -134,6 +134,10 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
     return emitGeneric(builder, generic, *this);
   if (auto contract = dyn_cast<linalg::ContractOp>(op))
     return emitContract(builder, contract, *this);
+  if (auto call = dyn_cast<CallKernelOp>(op)) {
+    emitCall(call);
+    return success();
+  }
   if (auto copy = dyn_cast<memref::CopyOp>(op)) {
     emitCopy(builder, getBuffer(copy.getSource()), getBuffer(copy.getTarget()));
     return success();
@@ -194,6 +198,20 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
     return success();
   }
   return op.emitOpError("cannot be compiled for the host");
+}
+
+/// The addresses of the buffers in a list, and one call.
+void KernelEmitter::emitCall(CallKernelOp op) {
+  Type pointer = LLVM::LLVMPointerType::get(builder.getContext());
+  int64_t count = op->getNumOperands();
+  Value list = createStackBuffer(pointer, count);
+  for (auto [index, operand] : llvm::enumerate(op->getOperands())) {
+    Value slot = movePointer(builder, list, pointer, Value(), index);
+    LLVM::StoreOp::create(builder, getBuffer(operand).base, slot);
+  }
+  constants.declareFunction(op.getFunctionAttr());
+  LLVM::CallOp::create(builder, TypeRange(), op.getFunction(),
+                       ValueRange{getContext(), list});
 }
 
 /// A tensor of constants is a global of the kernels module.

@@ -16,6 +16,8 @@
 #ifndef WEIR_LIB_CONVERSION_WEIRTOHOST_KERNELEMISSION_H
 #define WEIR_LIB_CONVERSION_WEIRTOHOST_KERNELEMISSION_H
 
+#include "weir/Dialect/IR/WeirDialect.h"
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -66,6 +68,10 @@ public:
   mlir::Value getTensor(mlir::ImplicitLocOpBuilder &builder,
                         mlir::DenseElementsAttr values);
 
+  /// Declares a function of the packed calling convention that is defined
+  /// elsewhere.
+  void declareFunction(mlir::StringAttr name);
+
   /// Adds the declaration of weir_host_product and the array of the addresses
   /// of all product descriptors.
   void finish();
@@ -107,6 +113,7 @@ public:
 private:
   mlir::LogicalResult emitBlock(mlir::Block &block);
   mlir::LogicalResult emitOp(mlir::Operation &op);
+  void emitCall(CallKernelOp op);
   mlir::LogicalResult emitConstant(mlir::memref::GetGlobalOp op);
   mlir::LogicalResult emitView(mlir::Operation &op);
   mlir::Value castToI64(mlir::Value index);

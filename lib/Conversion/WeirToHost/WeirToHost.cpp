@@ -152,6 +152,9 @@ LogicalResult ConvertWeirToHost::lowerToLLVM(ModuleOp kernels) {
 void ConvertWeirToHost::runOnOperation() {
   ModuleOp module = getOperation();
   names.clear();
+  // No pass may take the name of a function that is called.
+  for (KernelOp kernel : module.getOps<KernelOp>())
+    names[kernel.getFunctionName()] = 1;
   SmallVector<StagePassOpInterface> passes;
   for (PipelineOp pipeline : module.getOps<PipelineOp>())
     for (Operation &op : pipeline.getBody().front())

@@ -38,11 +38,11 @@ weir.pipeline @elementwise stages 1 (%x = "tokens" : tensor<70xf32>) {
 // (4, 1), C (4, 1), accumulating, no batch.
 // CHECK-LABEL: weir.pipeline @gradient
 // CHECK: weir.backward_weight 0 {{.*}}attributes {kernel = @w0} {
-// CHECK: llvm.mlir.global internal constant @product_0(dense<[0, 5, 4, 6, 1, 5, 4, 1, 4, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]>
+// CHECK: llvm.mlir.global internal constant @weir_product_0(dense<[0, 5, 4, 6, 1, 5, 4, 1, 4, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]>
 // CHECK: llvm.mlir.global internal constant @weir_products
 // CHECK: llvm.func @weir_host_product
 // CHECK: llvm.func @w0(%[[CONTEXT:[^:]*]]
-// CHECK: %[[PRODUCT:.*]] = llvm.mlir.addressof @product_0
+// CHECK: %[[PRODUCT:.*]] = llvm.mlir.addressof @weir_product_0
 // CHECK: llvm.call @weir_host_product(%[[CONTEXT]], %[[PRODUCT]],
 // CHECK-NEXT: llvm.return
 #a = affine_map<(f, e, t) -> (t, f)>
