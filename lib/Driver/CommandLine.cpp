@@ -19,6 +19,7 @@
 #include "mlir/Support/FileUtilities.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/JSON.h"
+#include "llvm/Support/Regex.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/WithColor.h"
 
@@ -126,6 +127,11 @@ struct Options {
           "Say on standard error what was chosen, and why: where the model "
           "is cut, and the schedule"),
       cl::cat(getToolCategory())};
+  cl::opt<std::string> remarksFilter{
+      "remarks-filter",
+      cl::desc("Say only what passes have chosen whose names match, such as "
+               "weir-schedule or weir-(partition|layout)"),
+      cl::value_desc("REGEX"), cl::cat(getToolCategory())};
   cl::opt<std::string> timeline{
       "timeline",
       cl::desc("Write a picture of the schedule (SVG) to this file"),
@@ -194,6 +200,13 @@ static std::optional<CompilerOptions> readOptions() {
       !readNumber(given.beta1, options.beta1) ||
       !readNumber(given.beta2, options.beta2))
     return std::nullopt;
+  std::string reason;
+  if (given.remarksFilter.getNumOccurrences() &&
+      !llvm::Regex(given.remarksFilter).isValid(reason)) {
+    reportError("option --remarks-filter: '" + given.remarksFilter +
+                "' is no regular expression: " + reason);
+    return std::nullopt;
+  }
   SmallVector<StringRef> cuts;
   if (given.cuts.getNumOccurrences())
     StringRef(given.cuts).split(cuts, ',');
@@ -359,9 +372,14 @@ private:
 
 } // namespace
 
-static void enableRemarks(MLIRContext &context) {
+/// Of what is left to others nothing is said, unless a filter asks for it.
+static void enableRemarks(MLIRContext &context, StringRef filter) {
   remark::RemarkCategories categories;
-  categories.passed = categories.analysis = "weir.*";
+  if (filter.empty())
+    categories.passed = categories.analysis = "weir.*";
+  else
+    categories.passed = categories.missed = categories.analysis =
+        categories.failed = filter.str();
   (void)remark::enableOptimizationRemarks(
       context, std::make_unique<RemarksAsDiagnostics>(context),
       std::make_unique<remark::RemarkEmittingPolicyAll>(), categories);
@@ -372,8 +390,9 @@ void weir::prepareContext(MLIRContext &context,
   context.appendDialectRegistry(registry);
   // A person reads the line of the input, not the op's assembly.
   context.printOpOnDiagnostic(false);
-  if (getOptions().remarks)
-    enableRemarks(context);
+  Options &given = getOptions();
+  if (given.remarks || given.remarksFilter.getNumOccurrences())
+    enableRemarks(context, given.remarksFilter);
 }
 
 int weir::reportError(const Twine &message) {
