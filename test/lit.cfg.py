@@ -39,6 +39,11 @@ config.substitutions.append(
 )
 config.substitutions.append(("%mlir_include", f"'{config.mlir_include_dir}'"))
 config.substitutions.append(("%clang", f"'{config.llvm_tools_dir}/clang'"))
+config.substitutions.append(
+    ("%cmake_configure", " ".join(f"'{word}'" for word in [config.cmake, *config.cmake_options]))
+)
+config.substitutions.append(("%cmake", f"'{config.cmake}'"))
+config.substitutions.append(("%weir_obj_root", f"'{config.weir_obj_root}'"))
 config.substitutions.append(("%weir_bin", f"'{tools_dir}'"))
 config.substitutions.append(("%weir_src_root", f"'{config.weir_src_root}'"))
 
