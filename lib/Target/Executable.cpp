@@ -52,17 +52,22 @@ static llvm::Expected<std::string> findDriver() {
       "cannot link: found no C++ compiler (clang++-22, clang++ or c++)");
 }
 
-/// The first line of a file that says "error", or its first line; empty if
-/// there is none.
+/// The first line of a file that says what is wrong, or its first line; empty
+/// if there is none. What the driver says when the linker has failed is no
+/// news.
 static std::string getFirstError(llvm::StringRef path) {
   auto buffer = llvm::MemoryBuffer::getFile(path);
   if (!buffer)
     return "";
   llvm::SmallVector<llvm::StringRef> lines;
   (*buffer)->getBuffer().split(lines, '\n', -1, /*KeepEmpty=*/false);
+  llvm::erase_if(lines, [](llvm::StringRef line) {
+    return line.contains("linker command failed");
+  });
   for (llvm::StringRef line : lines)
-    if (line.contains("error") || line.contains("undefined"))
-      return line.trim().str();
+    for (llvm::StringRef word : {"error", "undefined", "multiple definition"})
+      if (line.contains(word))
+        return line.trim().str();
   return lines.empty() ? "" : lines.front().trim().str();
 }
 
