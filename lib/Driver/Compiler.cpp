@@ -320,8 +320,9 @@ static void emitAll(ModuleOp module, std::vector<Diagnostic> &diagnostics) {
     module.getContext()->getDiagEngine().emit(std::move(diagnostic));
 }
 
-/// Says what the smallest limit is that compilation can meet, or plans `module`
-/// by another cut.
+/// Says what the smallest limit is that compilation is known to meet, or plans
+/// `module` by another cut. A named schedule meets none that is a hundredth
+/// smaller; auto might, given more time.
 static LogicalResult planAtSmallestLimit(ModuleOp module,
                                          const CompilerOptions &options,
                                          const MetLimit &smallest) {
@@ -339,7 +340,7 @@ static LogicalResult planAtSmallestLimit(ModuleOp module,
   return emitError(UnknownLoc::get(module.getContext()), "schedule ")
          << options.schedule << " on " << options.devices
          << " devices cannot meet a memory limit of " << options.memoryLimit
-         << " bytes per device; the smallest limit it can meet is "
+         << " bytes per device; the smallest limit it is known to meet is "
          << smallest.smallest << " bytes, which device "
          << smallest.arena.device << " needs";
 }

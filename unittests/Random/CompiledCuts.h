@@ -34,6 +34,9 @@ public:
   /// The numbers of the forward ops, between which cuts can lie.
   llvm::ArrayRef<int64_t> getOpNumbers() const { return opNumbers; }
 
+  /// The model with its backward, not cut.
+  mlir::ModuleOp getJoint() { return *joint; }
+
   /// Cuts the model as `options` say, and adds the cut to those to compile.
   llvm::LogicalResult add(const CompilerOptions &options);
 

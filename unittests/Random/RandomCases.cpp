@@ -7,11 +7,14 @@
 
 #include "RandomCases.h"
 
+#include "weir/Schedule/NamedSchedules.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <algorithm>
+#include <set>
 
 using namespace weir;
 using namespace weir::test;
@@ -84,8 +87,81 @@ CompilerOptions weir::test::makeCut(std::mt19937_64 &random,
   return options;
 }
 
+std::string weir::test::makeBlock(std::mt19937_64 &random,
+                                  llvm::ArrayRef<int> placement) {
+  int64_t stages = placement.size(),
+          devices = 1 + *llvm::max_element(placement);
+  // Each pass takes a slot; W's are put where there is room.
+  std::vector<int64_t> forward, backward(stages);
+  int64_t time = 0;
+  auto advance = [&] { return time += 1 + (below(random, 4) == 0); };
+  for (int64_t stage = 0; stage < stages; ++stage)
+    forward.push_back(advance());
+  for (int64_t stage = stages - 1; stage >= 0; --stage)
+    backward[stage] = advance();
+  auto isFree = [&](int64_t interval) {
+    std::vector<std::set<int64_t>> slots(devices);
+    for (int64_t stage = 0; stage < stages; ++stage)
+      for (int64_t offset : {forward[stage], backward[stage]})
+        if (!slots[placement[stage]].insert(offset % interval).second)
+          return false;
+    return true;
+  };
+  int64_t interval = 0;
+  for (int64_t device = 0; device < devices; ++device)
+    interval = std::max<int64_t>(interval, 3 * llvm::count(placement, device));
+  interval += below(random, 3);
+  while (!isFree(interval))
+    ++interval;
+  std::string list, rows;
+  for (int64_t stage = 0; stage < stages; ++stage) {
+    std::string comma = stage ? ", " : "";
+    list += comma + std::to_string(placement[stage]);
+    rows +=
+        comma + llvm::formatv("{{\"forward\": {0}, \"backward_input\": {1}}",
+                              forward[stage], backward[stage])
+                    .str();
+  }
+  return llvm::formatv("{{\"devices\": {0}, \"interval\": {1}, "
+                       "\"placement\": [{2}], \"stages\": [{3}]}\n",
+                       devices, interval, list, rows)
+      .str();
+}
+
+Mismatch weir::test::makeMismatch(std::mt19937_64 &random,
+                                  const CompilerOptions &cut,
+                                  llvm::ArrayRef<int> placement) {
+  Mismatch result{cut, false};
+  auto all = schedule::listNamed();
+  const schedule::NamedSchedule &named = all[below(random, all.size())];
+  result.options.schedule = std::string(named.name);
+  result.options.microbatches = 1 + below(random, 4);
+  bool anyChunks = named.placement != schedule::Placement::V;
+  result.isMadeFor =
+      named.name == "gpipe" ||
+      (placement.vec() ==
+           schedule::makePlacement(named.placement, cut.stages, cut.devices) &&
+       (anyChunks || cut.stages == 2 * cut.devices));
+  return result;
+}
+
+CompilerOptions weir::test::makeWholeWay(std::mt19937_64 &random,
+                                         const CompilerOptions &reference) {
+  CompilerOptions options = reference;
+  options.stages = 0;
+  options.placement.clear();
+  options.devices = 1 + below(random, 3);
+  static constexpr const char *schedules[] = {
+      "auto", "auto", "1f1b", "zb-h1", "interleaved-1f1b", "zb-v", "gpipe"};
+  options.schedule = schedules[below(random, std::size(schedules))];
+  options.microbatches = 1 + below(random, 4);
+  options.timeBudget = 0.002;
+  return options;
+}
+
 Case weir::test::makeCase(std::mt19937_64 &random, size_t index,
-                          const CompilerOptions &cut) {
+                          const CompilerOptions &cut,
+                          llvm::StringRef blockSchedule) {
   Case result{index, cut, 0};
   CompilerOptions &options = result.options;
   std::vector<std::string> schedules = {"gpipe", "auto"};
@@ -98,6 +174,8 @@ Case weir::test::makeCase(std::mt19937_64 &random, size_t index,
   else if (isV)
     schedules.insert(schedules.end(), {"zb-v", "v-min", "v-half", "v-zb",
                                        "1f1b-v", "dualpipe-v"});
+  if (!blockSchedule.empty())
+    schedules.push_back(blockSchedule.str());
   options.schedule = schedules[below(random, schedules.size())];
   static constexpr int64_t counts[] = {1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8, 11};
   options.microbatches = counts[below(random, std::size(counts))];
@@ -133,11 +211,12 @@ std::string weir::test::toCutOptions(const CompilerOptions &options) {
 
 std::string weir::test::toScheduleOptions(const CompilerOptions &options) {
   std::string text =
-      llvm::formatv("--devices={0} --placement={1} --schedule={2} "
-                    "--microbatches={3}",
-                    options.devices, options.placement, options.schedule,
+      llvm::formatv("--devices={0} --schedule={1} --microbatches={2}",
+                    options.devices, options.schedule,
                     options.microbatches.value_or(1))
           .str();
+  if (!options.placement.empty())
+    text += " --placement=" + options.placement;
   if (options.schedule == "auto")
     text += " --objective=" + options.objective +
             " --time-budget=" + toText(options.timeBudget) +

@@ -34,9 +34,29 @@ CompilerOptions makeReferenceCut(std::mt19937_64 &random);
 CompilerOptions makeCut(std::mt19937_64 &random, llvm::ArrayRef<int64_t> ops,
                         const CompilerOptions &reference);
 
-/// A case of cut number `index`, by any schedule that takes its placement.
-Case makeCase(std::mt19937_64 &random, size_t index,
-              const CompilerOptions &cut);
+/// A building block for stage s on device placement[s], as the text of a file
+/// for
+/// `--schedule=block:FILE`: forward and backward_input passes of a microbatch
+/// in a row, at the shortest interval, or a longer one, at which no two meet.
+std::string makeBlock(std::mt19937_64 &random, llvm::ArrayRef<int> placement);
+
+/// A case of cut number `index`, by any schedule that takes its placement, or
+/// by `blockSchedule`; some have a memory limit.
+Case makeCase(std::mt19937_64 &random, size_t index, const CompilerOptions &cut,
+              llvm::StringRef blockSchedule);
+
+/// A named schedule for the stages and devices of `cut`, and whether they are
+/// what it is made for; it may take others as well.
+struct Mismatch {
+  CompilerOptions options;
+  bool isMadeFor;
+};
+Mismatch makeMismatch(std::mt19937_64 &random, const CompilerOptions &cut,
+                      llvm::ArrayRef<int> placement);
+
+/// A way from the uncut model to a plan, with whatever the compiler chooses.
+CompilerOptions makeWholeWay(std::mt19937_64 &random,
+                             const CompilerOptions &reference);
 
 /// The options of weirc that decide how the model is cut and updated.
 std::string toCutOptions(const CompilerOptions &options);

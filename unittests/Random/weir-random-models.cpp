@@ -90,14 +90,24 @@ private:
     int64_t arena = 0;
     std::vector<char> table;
     std::vector<weir_kernel> kernels;
+    /// Of the kernels, where they are not those of the cut.
+    std::unique_ptr<HostJit> jit;
   };
 
   bool prepare();
+  bool runCut(size_t cut);
   bool runCase(const Case &one);
-  bool checkRefusal(const Case &one, const std::string &error);
+  using Plan = llvm::function_ref<std::optional<Planned>(
+      const CompilerOptions &, std::string &)>;
+  bool checkRefusal(const CompilerOptions &options, const std::string &error,
+                    Plan plan);
   bool checkAllOrders(size_t cut);
-  /// Compiles a cut to a table; nothing, with the errors in `error`, if it is
-  /// refused.
+  bool checkMismatch(size_t cut);
+  bool runWholeWay();
+  bool trainAndCompare(const CompilerOptions &options, const Planned &planned);
+  std::optional<Planned> plan(OwningOpRef<ModuleOp> module,
+                              const CompilerOptions &options,
+                              std::string &error);
   std::optional<Planned> plan(size_t cut, const CompilerOptions &options,
                               std::string &error);
   const Trained *getReference(int64_t microbatches);
@@ -112,6 +122,7 @@ private:
   std::unique_ptr<CompiledCuts> compiled;
   std::vector<CompilerOptions> cuts;
   std::map<int64_t, Trained> references;
+  std::vector<std::string> blockFiles;
   TrainingOptions training;
   int64_t caseNumber = 0, numFailures = 0;
 };
@@ -191,15 +202,15 @@ bool ModelRun::prepare() {
   return true;
 }
 
-std::optional<ModelRun::Planned>
-ModelRun::plan(size_t cut, const CompilerOptions &options, std::string &error) {
+/// Brings `module` to its table; nothing, with the errors in `error`, if it is
+/// refused. A module without code of its own runs that of the cuts.
+std::optional<ModelRun::Planned> ModelRun::plan(OwningOpRef<ModuleOp> module,
+                                                const CompilerOptions &options,
+                                                std::string &error) {
   Collector collector(context);
-  OwningOpRef<ModuleOp> module = compiled->getStages(cut).clone();
-  if (failed(compileTo(*module, Level::Plan, options))) {
-    error = collector.text();
-    return std::nullopt;
-  }
-  FailureOr<ProgramTable> table = buildProgramTable(getOnlyPipeline(*module));
+  FailureOr<ProgramTable> table = failure();
+  if (succeeded(compileTo(*module, Level::Plan, options)))
+    table = buildProgramTable(getOnlyPipeline(*module));
   if (failed(table)) {
     error = collector.text();
     return std::nullopt;
@@ -208,9 +219,23 @@ ModelRun::plan(size_t cut, const CompilerOptions &options, std::string &error) {
   for (auto program : module->getOps<ProgramOp>())
     planned.arena = std::max<int64_t>(planned.arena, *program.getArena());
   planned.table.assign(table->bytes.begin(), table->bytes.end());
+  ModuleOp kernels = getKernelsModule(*module);
+  if (!kernels.getBody()->empty()) {
+    SmallVector<StringRef> names(table->kernelOrder.begin(),
+                                 table->kernelOrder.end());
+    planned.jit = llvm::cantFail(
+        HostJit::create({kernels, table->bytes, names}, &weir_host_product));
+  }
   for (const std::string &name : table->kernelOrder)
-    planned.kernels.push_back(compiled->lookup(name));
+    planned.kernels.push_back(planned.jit
+                                  ? llvm::cantFail(planned.jit->lookup(name))
+                                  : compiled->lookup(name));
   return planned;
+}
+
+std::optional<ModelRun::Planned>
+ModelRun::plan(size_t cut, const CompilerOptions &options, std::string &error) {
+  return plan(compiled->getStages(cut).clone(), options, error);
 }
 
 const Trained *ModelRun::getReference(int64_t microbatches) {
@@ -239,35 +264,36 @@ static int64_t numberAfter(StringRef message, StringRef text) {
   return rest.consumeInteger(10, number) ? -1 : number;
 }
 
-/// A refusal names the smallest limit that can be met, to a hundredth: with it
-/// the case compiles, with less it does not.
-bool ModelRun::checkRefusal(const Case &one, const std::string &error) {
-  CompilerOptions options = one.options;
-  int64_t smallest = numberAfter(error, "the smallest limit it can meet is ");
-  if (smallest <= options.memoryLimit)
+/// A refusal names a limit that can be met: with it, the case compiles. For
+/// schedules that are not searched for it is the smallest, to a hundredth.
+bool ModelRun::checkRefusal(const CompilerOptions &refused,
+                            const std::string &error, Plan plan) {
+  CompilerOptions options = refused;
+  int64_t smallest =
+      numberAfter(error, "the smallest limit it is known to meet is ");
+  if (smallest <= refused.memoryLimit)
     return fail(options,
                 "refused without a word on what limit can be met: " + error);
   std::string ignored;
   options.memoryLimit = smallest;
-  std::optional<Planned> planned = plan(one.cut, options, ignored);
+  std::optional<Planned> planned = plan(options, ignored);
   if (!planned)
     return fail(options, "the limit that can be met is refused: " + ignored);
   if (planned->arena > smallest)
     return fail(options, "the plan is larger than its limit: " +
                              std::to_string(planned->arena));
   options.memoryLimit = smallest - smallest / 100 - 1;
-  if (options.memoryLimit > one.options.memoryLimit &&
-      plan(one.cut, options, ignored))
-    return fail(one.options, "a limit of " +
-                                 std::to_string(options.memoryLimit) +
-                                 " can be met, less than was said: " + error);
+  if (options.schedule != "auto" && options.memoryLimit > refused.memoryLimit &&
+      plan(options, ignored))
+    return fail(refused, "a limit of " + std::to_string(options.memoryLimit) +
+                             " can be met, less than was said: " + error);
   ++statistics["refused limits"];
   return true;
 }
 
-/// Where a cut has few orders, all of them are planned: `auto` meets the least
-/// that one of them needs, refuses a byte less, and then names that least, to a
-/// hundredth.
+/// Where a cut has few orders, all of them are planned: no less than the least
+/// that one of them needs is ever met, and a limit that `auto` names when it
+/// refuses one is that least, to a hundredth.
 bool ModelRun::checkAllOrders(size_t cut) {
   static constexpr int64_t mostOrders = 400, mostMicrobatches = 4;
   CompilerOptions options = cuts[cut];
@@ -284,90 +310,157 @@ bool ModelRun::checkAllOrders(size_t cut) {
     return true;
   options.schedule = "auto";
   options.timeBudget = random() % 2 ? 0 : 0.002;
-  options.memoryLimit = *least;
-  std::optional<Planned> planned = plan(cut, options, error);
-  if (!planned)
-    return fail(options, "an order fits, but auto says: " + error);
-  options.memoryLimit = *least - 1;
-  planned = plan(cut, options, error);
-  if (planned)
-    return fail(options, "no order fits, but auto plans " +
-                             std::to_string(planned->arena) + " bytes");
-  int64_t smallest = numberAfter(error, "the smallest limit it can meet is ");
-  if (smallest < *least || smallest - smallest / 100 > *least)
-    return fail(options, "some order needs " + std::to_string(*least) +
-                             " bytes, but auto says: " + error);
   ++statistics["refusals by all orders"];
+  for (int64_t limit : {*least, *least - 1}) {
+    options.memoryLimit = limit;
+    std::optional<Planned> planned = plan(cut, options, error);
+    if (planned && planned->arena < *least)
+      return fail(options, "no order needs less than " +
+                               std::to_string(*least) +
+                               " bytes, but auto plans " +
+                               std::to_string(planned->arena));
+    if (planned)
+      continue;
+    int64_t smallest =
+        numberAfter(error, "the smallest limit it is known to meet is ");
+    if (smallest < *least || smallest - smallest / 100 > *least)
+      return fail(options, "some order needs " + std::to_string(*least) +
+                               " bytes, but auto says: " + error);
+    if (limit == *least)
+      ++statistics["refusals by all orders, of which an order meets the limit"];
+  }
   return true;
+}
+
+/// A named schedule takes the placements that it is made for. Others it may
+/// refuse; what it takes has to be right.
+bool ModelRun::checkMismatch(size_t cut) {
+  std::string error;
+  std::optional<std::vector<int>> placement = readPlacement(
+      cuts[cut].placement, cuts[cut].stages, cuts[cut].devices, error);
+  Mismatch mismatch = makeMismatch(random, cuts[cut], *placement);
+  std::optional<Planned> planned = plan(cut, mismatch.options, error);
+  if (planned)
+    return trainAndCompare(mismatch.options, *planned);
+  if (mismatch.isMadeFor || error.empty())
+    return fail(mismatch.options, "the placement is refused: " + error);
+  ++statistics["refused placements"];
+  return true;
+}
+
+bool ModelRun::trainAndCompare(const CompilerOptions &options,
+                               const Planned &planned) {
+  if (options.memoryLimit && planned.arena > options.memoryLimit)
+    return fail(options, "the plan is larger than its limit: " +
+                             std::to_string(planned.arena));
+  const Trained *reference = getReference(*options.microbatches);
+  if (!reference)
+    return false;
+  Trained trained;
+  std::string error = train(planned.table, planned.kernels, training, trained);
+  if (error.empty())
+    error = compare(trained, *reference);
+  return error.empty() || fail(options, error);
 }
 
 bool ModelRun::runCase(const Case &one) {
   const CompilerOptions &options = one.options;
   std::string error;
-  std::optional<Planned> planned = plan(one.cut, options, error);
+  auto planHere = [&](const CompilerOptions &options, std::string &error) {
+    return plan(one.cut, options, error);
+  };
+  std::optional<Planned> planned = planHere(options, error);
   if (!planned)
     return options.memoryLimit
-               ? checkRefusal(one, error)
+               ? checkRefusal(options, error, planHere)
                : fail(options, "the schedule is refused: " + error);
-  if (options.memoryLimit && planned->arena > options.memoryLimit)
-    return fail(options, "the plan is larger than its limit: " +
-                             std::to_string(planned->arena));
-  const Trained *reference = getReference(*options.microbatches);
-  if (!reference)
+  if (!trainAndCompare(options, *planned))
     return false;
-  Trained trained;
-  error = train(planned->table, planned->kernels, training, trained);
-  if (error.empty())
-    error = compare(trained, *reference);
-  if (!error.empty())
-    return fail(options, error);
   ++statistics["cases"];
-  ++statistics["schedule " + options.schedule];
+  ++statistics["schedule " +
+               StringRef(options.schedule).split(':').first.str()];
   ++statistics["placement " + (llvm::isDigit(options.placement.front())
                                    ? "listed"
                                    : options.placement)];
   ++statistics["devices " + std::to_string(options.devices)];
+  ++statistics["stages " + std::to_string(options.stages)];
   ++statistics["microbatches " + std::to_string(*options.microbatches)];
   ++statistics[options.memoryLimit ? "limit met" : "limit none"];
   return true;
 }
 
+/// From the uncut model to a plan under a limit that decides the cut, too.
+bool ModelRun::runWholeWay() {
+  CompilerOptions options = makeWholeWay(random, cuts[0]);
+  static constexpr int64_t mostStages = 3 * 4; // that auto tries on 3 devices
+  if (static_cast<int64_t>(compiled->getOpNumbers().size()) < mostStages)
+    return true;
+  auto planAnew = [&](const CompilerOptions &options, std::string &error) {
+    return plan(compiled->getJoint().clone(), options, error);
+  };
+  std::string error;
+  std::optional<Planned> planned = planAnew(options, error);
+  if (!planned)
+    return fail(options, "refused without a limit: " + error);
+  options.memoryLimit = planned->arena * (50 + random() % 60) / 100;
+  planned = planAnew(options, error);
+  if (!planned)
+    return checkRefusal(options, error, planAnew);
+  ++statistics["cut and scheduled under a limit"];
+  return trainAndCompare(options, *planned);
+}
+
+bool ModelRun::runCut(size_t cut) {
+  bool isRight = true;
+  std::string error, blockSchedule;
+  if (random() % 3 == 0) {
+    std::optional<std::vector<int>> placement = readPlacement(
+        cuts[cut].placement, cuts[cut].stages, cuts[cut].devices, error);
+    std::string path = pathOf("block-" + std::to_string(seed) + "-" +
+                              std::to_string(cut) + ".json");
+    writeFile(path, makeBlock(random, *placement));
+    blockSchedule = "block:" + path;
+    blockFiles.push_back(path);
+  }
+  if (onlyCase < 0)
+    isRight = checkAllOrders(cut) & checkMismatch(cut);
+  static constexpr int64_t casesPerCut = 8;
+  std::set<std::string> seen;
+  std::map<std::string, int64_t> needs;
+  for (int64_t i = 0; i < casesPerCut; ++i, ++caseNumber) {
+    Case one = makeCase(random, cut, cuts[cut], blockSchedule);
+    if (onlyCase >= 0 && caseNumber != onlyCase)
+      continue;
+    if (one.limitPercent) {
+      auto [it, isNew] = needs.try_emplace(toScheduleOptions(one.options));
+      if (isNew)
+        if (std::optional<Planned> planned = plan(cut, one.options, error))
+          it->second = planned->arena;
+      one.options.memoryLimit = it->second * one.limitPercent / 100;
+    }
+    // The same tuple counts once.
+    if (seen.insert(toScheduleOptions(one.options)).second)
+      isRight &= runCase(one);
+  }
+  return isRight;
+}
+
 bool ModelRun::run() {
-  if (model.vocab)
-    training.data = dataPath();
+  training.data = dataPath();
   if (!prepare())
     return false;
   ++statistics["models"];
   for (const std::string &kind : model.kinds)
     ++statistics["models with " + kind];
   statistics["cuts"] += cuts.size() - 1;
-  static constexpr int64_t casesPerCut = 8;
-  std::set<std::string> seen;
-  std::map<std::string, int64_t> needs;
   bool isRight = true;
-  for (size_t cut = 1; cut < cuts.size(); ++cut) {
-    isRight &= checkAllOrders(cut);
-    for (int64_t i = 0; i < casesPerCut; ++i, ++caseNumber) {
-      Case one = makeCase(random, cut, cuts[cut]);
-      if (onlyCase >= 0 && caseNumber != onlyCase)
-        continue;
-      if (one.limitPercent) {
-        std::string error;
-        CompilerOptions options = one.options;
-        auto [it, isNew] = needs.try_emplace(std::to_string(cut) + " " +
-                                             toScheduleOptions(options));
-        if (isNew)
-          if (std::optional<Planned> planned = plan(cut, options, error))
-            it->second = planned->arena;
-        one.options.memoryLimit = it->second * one.limitPercent / 100;
-      }
-      // The same tuple counts once.
-      if (seen.insert(std::to_string(cut) + " " +
-                      toScheduleOptions(one.options))
-              .second)
-        isRight &= runCase(one);
-    }
-  }
+  for (size_t cut = 1; cut < cuts.size(); ++cut)
+    isRight &= runCut(cut);
+  if (onlyCase < 0 && seed % 16 == 0)
+    isRight &= runWholeWay();
+  if (isRight)
+    for (const std::string &path : blockFiles)
+      llvm::sys::fs::remove(path);
   return isRight;
 }
 
