@@ -16,6 +16,8 @@
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstrTypes.h"
+#include "llvm/IR/Intrinsics.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -126,6 +128,41 @@ static void addMain(llvm::Module &module) {
                                module.getGlobalVariable(programName)}));
 }
 
+/// Keeps functions of libm from being folded or rewritten, as pow(x, 2) to x *
+/// x: whether an argument is known to be constant depends on fusion and on the
+/// cut, and the rewritten form has other bits. Exact operations may be folded.
+static void keepMathCalls(llvm::Module &module) {
+  for (llvm::Function &function : module) {
+    if (!function.isDeclaration() || function.getName() == "weir_host_product")
+      continue;
+    switch (function.getIntrinsicID()) {
+    case llvm::Intrinsic::not_intrinsic:
+    case llvm::Intrinsic::acos:
+    case llvm::Intrinsic::asin:
+    case llvm::Intrinsic::atan:
+    case llvm::Intrinsic::atan2:
+    case llvm::Intrinsic::cos:
+    case llvm::Intrinsic::cosh:
+    case llvm::Intrinsic::exp:
+    case llvm::Intrinsic::exp2:
+    case llvm::Intrinsic::log:
+    case llvm::Intrinsic::log10:
+    case llvm::Intrinsic::log2:
+    case llvm::Intrinsic::pow:
+    case llvm::Intrinsic::sin:
+    case llvm::Intrinsic::sinh:
+    case llvm::Intrinsic::tan:
+    case llvm::Intrinsic::tanh:
+      break;
+    default:
+      continue;
+    }
+    for (llvm::User *user : function.users())
+      if (auto *call = llvm::dyn_cast<llvm::CallBase>(user))
+        call->addFnAttr(llvm::Attribute::NoBuiltin);
+  }
+}
+
 /// Loops are vectorised already, so the pipeline runs without its own
 /// vectorisers, which would only cost time.
 static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
@@ -138,6 +175,7 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
     function.addFnAttr("no-trapping-math", "true");
     function.addFnAttr(llvm::Attribute::NoUnwind);
   }
+  keepMathCalls(module);
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = false;
   tuning.SLPVectorization = false;

@@ -160,6 +160,20 @@ template <typename Float> Float maximum(Float a, Float b) {
   return a > b ? a : b;
 }
 
+/// The maximum that a number wins over a NaN.
+template <typename Float> Float maxNum(Float a, Float b) {
+  return std::isnan(a) ? b : std::isnan(b) ? a : maximum(a, b);
+}
+
+/// The quotient, rounded to -inf, or to +inf.
+int64_t divide(int64_t a, int64_t b, bool up) {
+  int64_t quotient = a / b;
+  bool isBelow = a % b != 0 && ((a % b < 0) != (b < 0));
+  if (up)
+    return a % b != 0 && !isBelow ? quotient + 1 : quotient;
+  return isBelow ? quotient - 1 : quotient;
+}
+
 Scalar evaluateScalar(Operation *op, ArrayRef<Scalar> in) {
   Type type = op->getResult(0).getType();
   Type from = op->getNumOperands() ? op->getOperand(0).getType() : Type();
@@ -181,28 +195,59 @@ Scalar evaluateScalar(Operation *op, ArrayRef<Scalar> in) {
                     [](auto a, auto b) { return -maximum(-a, -b); });
   if (isa<arith::NegFOp>(op))
     return onFloats(type, in[0], in[0], [](auto a, auto) { return -a; });
-  if (isa<math::SqrtOp>(op))
-    return onFloats(type, in[0], in[0],
-                    [](auto a, auto) { return std::sqrt(a); });
+  if (isa<arith::MaxNumFOp>(op))
+    return onFloats(type, in[0], in[1],
+                    [](auto a, auto b) { return maxNum(a, b); });
+  if (isa<arith::MinNumFOp>(op))
+    return onFloats(type, in[0], in[1],
+                    [](auto a, auto b) { return -maxNum(-a, -b); });
   if (isa<math::RsqrtOp>(op))
     return onFloats(type, in[0], in[0], [](auto a, auto) {
       return static_cast<decltype(a)>(1) / std::sqrt(a);
     });
-  if (isa<math::AbsFOp>(op))
-    return onFloats(type, in[0], in[0],
-                    [](auto a, auto) { return std::fabs(a); });
-  if (isa<math::FloorOp>(op))
-    return onFloats(type, in[0], in[0],
-                    [](auto a, auto) { return std::floor(a); });
-  if (isa<math::CopySignOp>(op))
-    return onFloats(type, in[0], in[1],
-                    [](auto a, auto b) { return std::copysign(a, b); });
-  if (isa<math::ExpOp>(op))
-    return onFloats(type, in[0], in[0],
-                    [](auto a, auto) { return std::exp(a); });
-  if (isa<math::PowFOp>(op))
-    return onFloats(type, in[0], in[1],
-                    [](auto a, auto b) { return std::pow(a, b); });
+#define WEIR_UNARY(Op, function)                                               \
+  if (isa<math::Op>(op))                                                       \
+    return onFloats(type, in[0], in[0],                                        \
+                    [](auto a, auto) { return std::function(a); });
+  WEIR_UNARY(AbsFOp, fabs)
+  WEIR_UNARY(AcosOp, acos)
+  WEIR_UNARY(AcoshOp, acosh)
+  WEIR_UNARY(AsinOp, asin)
+  WEIR_UNARY(AsinhOp, asinh)
+  WEIR_UNARY(AtanOp, atan)
+  WEIR_UNARY(AtanhOp, atanh)
+  WEIR_UNARY(CbrtOp, cbrt)
+  WEIR_UNARY(CeilOp, ceil)
+  WEIR_UNARY(CosOp, cos)
+  WEIR_UNARY(CoshOp, cosh)
+  WEIR_UNARY(ErfOp, erf)
+  WEIR_UNARY(ErfcOp, erfc)
+  WEIR_UNARY(ExpOp, exp)
+  WEIR_UNARY(Exp2Op, exp2)
+  WEIR_UNARY(ExpM1Op, expm1)
+  WEIR_UNARY(FloorOp, floor)
+  WEIR_UNARY(LogOp, log)
+  WEIR_UNARY(Log10Op, log10)
+  WEIR_UNARY(Log1pOp, log1p)
+  WEIR_UNARY(Log2Op, log2)
+  WEIR_UNARY(RoundOp, round)
+  WEIR_UNARY(RoundEvenOp, nearbyint)
+  WEIR_UNARY(SinOp, sin)
+  WEIR_UNARY(SinhOp, sinh)
+  WEIR_UNARY(SqrtOp, sqrt)
+  WEIR_UNARY(TanOp, tan)
+  WEIR_UNARY(TanhOp, tanh)
+  WEIR_UNARY(TruncOp, trunc)
+#undef WEIR_UNARY
+#define WEIR_BINARY(Op, function)                                              \
+  if (isa<Op>(op))                                                             \
+    return onFloats(type, in[0], in[1],                                        \
+                    [](auto a, auto b) { return std::function(a, b); });
+  WEIR_BINARY(arith::RemFOp, fmod)
+  WEIR_BINARY(math::Atan2Op, atan2)
+  WEIR_BINARY(math::CopySignOp, copysign)
+  WEIR_BINARY(math::PowFOp, pow)
+#undef WEIR_BINARY
   if (isa<math::FmaOp>(op)) {
     Scalar c = in[2];
     return onFloats(type, in[0], in[1], [&](auto a, auto b) {
@@ -228,6 +273,10 @@ Scalar evaluateScalar(Operation *op, ArrayRef<Scalar> in) {
                               static_cast<float>(signExtend(in[0], from)))
                         : std::bit_cast<uint64_t>(
                               static_cast<double>(signExtend(in[0], from)));
+  if (isa<arith::FPToUIOp>(op))
+    return static_cast<Scalar>(toDouble(in[0], from));
+  if (isa<arith::IndexCastUIOp>(op))
+    return zeroExtend(in[0], from);
   if (isa<arith::UIToFPOp>(op))
     return fromFloat(static_cast<double>(zeroExtend(in[0], from)), type);
   if (isa<arith::ExtFOp, arith::TruncFOp>(op))
@@ -250,6 +299,19 @@ Scalar evaluateScalar(Operation *op, ArrayRef<Scalar> in) {
   if (isa<arith::RemSIOp>(op))
     return static_cast<Scalar>(signExtend(in[0], type) %
                                signExtend(in[1], type));
+  if (isa<arith::DivUIOp>(op))
+    return zeroExtend(in[0], type) / zeroExtend(in[1], type);
+  if (isa<arith::RemUIOp>(op))
+    return zeroExtend(in[0], type) % zeroExtend(in[1], type);
+  if (isa<arith::CeilDivUIOp>(op)) {
+    uint64_t a = zeroExtend(in[0], type);
+    return a == 0 ? 0 : (a - 1) / zeroExtend(in[1], type) + 1;
+  }
+  if (isa<arith::CeilDivSIOp, arith::FloorDivSIOp>(op))
+    return divide(signExtend(in[0], type), signExtend(in[1], type),
+                  isa<arith::CeilDivSIOp>(op));
+  if (isa<math::AbsIOp>(op))
+    return std::abs(signExtend(in[0], type));
   if (isa<arith::AndIOp>(op))
     return in[0] & in[1];
   if (isa<arith::OrIOp>(op))
@@ -260,6 +322,12 @@ Scalar evaluateScalar(Operation *op, ArrayRef<Scalar> in) {
     return in[0] << in[1];
   if (isa<arith::ShRUIOp>(op))
     return zeroExtend(in[0], type) >> in[1];
+  if (isa<arith::ShRSIOp>(op))
+    return signExtend(in[0], type) >> in[1];
+  if (isa<arith::MaxUIOp>(op))
+    return zeroExtend(in[0], type) > zeroExtend(in[1], type) ? in[0] : in[1];
+  if (isa<arith::MinUIOp>(op))
+    return zeroExtend(in[0], type) < zeroExtend(in[1], type) ? in[0] : in[1];
   if (isa<arith::MaxSIOp>(op))
     return signExtend(in[0], type) > signExtend(in[1], type) ? in[0] : in[1];
   if (isa<arith::MinSIOp>(op))
@@ -295,6 +363,19 @@ Scalar &at(Tensor &tensor, ArrayRef<int64_t> position) {
   for (auto [size, p] : llvm::zip(tensor.shape, position))
     index = index * size + p;
   return tensor.elements[index];
+}
+
+/// Positions of a slice in the tensor that it is a part of. Dims that the slice
+/// drops have size 1, so the order is row-major in the slice, too.
+template <typename Function>
+void forEachInSlice(OffsetSizeAndStrideOpInterface slice, Function function) {
+  forEachPosition(slice.getStaticSizes(), [&](ArrayRef<int64_t> position) {
+    SmallVector<int64_t> at;
+    for (auto [p, offset, stride] : llvm::zip(
+             position, slice.getStaticOffsets(), slice.getStaticStrides()))
+      at.push_back(offset + p * stride);
+    function(ArrayRef<int64_t>(at));
+  });
 }
 
 class Interpreter {
@@ -439,25 +520,19 @@ private:
       tensor.shape.assign(type.getShape().begin(), type.getShape().end());
       tensors[op->getResult(0)] = tensor;
     } else if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
-      if (slice.getType().getRank() != slice.getSourceType().getRank())
-        fail(op);
       Tensor tensor = make(slice.getType());
       Tensor &source = tensors.at(slice.getSource());
-      forEachPosition(tensor.shape, [&](ArrayRef<int64_t> position) {
-        SmallVector<int64_t> from;
-        for (auto [p, offset] : llvm::zip(position, slice.getStaticOffsets()))
-          from.push_back(p + offset);
-        at(tensor, position) = at(source, from);
+      size_t next = 0;
+      forEachInSlice(slice, [&](ArrayRef<int64_t> position) {
+        tensor.elements[next++] = at(source, position);
       });
       tensors[slice] = tensor;
     } else if (auto slice = dyn_cast<tensor::InsertSliceOp>(op)) {
       Tensor tensor = tensors.at(slice.getDest());
       Tensor &source = tensors.at(slice.getSource());
-      forEachPosition(source.shape, [&](ArrayRef<int64_t> position) {
-        SmallVector<int64_t> to;
-        for (auto [p, offset] : llvm::zip(position, slice.getStaticOffsets()))
-          to.push_back(p + offset);
-        at(tensor, to) = at(source, position);
+      size_t next = 0;
+      forEachInSlice(slice, [&](ArrayRef<int64_t> position) {
+        at(tensor, position) = source.elements[next++];
       });
       tensors[slice] = tensor;
     } else if (auto gather = dyn_cast<tensor::GatherOp>(op)) {
@@ -518,10 +593,20 @@ private:
         return p * q;
       });
     };
+    // Factors of another type are converted first.
+    auto cast = [&](unsigned operand, Scalar value) {
+      Type from = getElementTypeOrSelf(op->getOperand(operand).getType());
+      if (from == element || isInteger)
+        return value;
+      return fromFloat(isa<FloatType>(from)
+                           ? toDouble(value, from)
+                           : static_cast<double>(signExtend(value, from)),
+                       element);
+    };
     forEachPosition(op.getStaticLoopRanges(), [&](ArrayRef<int64_t> position) {
       Scalar &slot = at(sum, maps[2].compose(position));
-      slot = add(slot, multiply(at(a, maps[0].compose(position)),
-                                at(b, maps[1].compose(position))));
+      slot = add(slot, multiply(cast(0, at(a, maps[0].compose(position))),
+                                cast(1, at(b, maps[1].compose(position)))));
     });
     for (auto [r, s] : llvm::zip(result.elements, sum.elements))
       r = add(r, s);

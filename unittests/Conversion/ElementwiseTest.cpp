@@ -86,23 +86,201 @@ TEST(Elementwise, ExpandedFunctions) {
     }
 }
 
-// f64 and powf are not expanded: they call libm, element by element.
-TEST(Elementwise, Libm) {
-  std::string f = "tensor<37xf64>";
-  std::string text = "#id = affine_map<(d0) -> (d0)>\n" +
-                     makeForward({f, f}, f,
-                                 "%e = tensor.empty() : " + f + R"(
-    %r = linalg.generic {indexing_maps = [#id, #id, #id],
-        iterator_types = ["parallel"]} ins(%a0, %a1 : )" +
-                                     f + ", " + f + ") outs(%e : " + f + R"() {
-    ^bb0(%x: f64, %y: f64, %o: f64):
-      %a = math.absf %x : f64
-      %p = math.powf %a, %y : f64
-      %q = math.exp %p : f64
-      linalg.yield %q : f64
-    } -> )" + f +
-                                     "\n weir.yield %r : " + f);
-  EXPECT_EQ(compareWithInterpreter(text), "");
+/// A body that computes `op %x, %y, ...` of `arity` tensors of `from`.
+static std::string makeScalarOp(const std::string &op, int arity,
+                                const std::string &from, const std::string &to,
+                                const std::string &signature, int size,
+                                bool isConstant = false) {
+  std::string source = tensor(std::to_string(size) + "x" + from),
+              target = tensor(std::to_string(size) + "x" + to);
+  std::vector<std::string> types(isConstant ? 1 : arity, source);
+  std::string maps = "#id", names, list, arguments, scalars, setup;
+  for (int i = 0; i < arity; ++i) {
+    std::string number = std::to_string(i), comma = i ? ", " : "";
+    if (isConstant)
+      setup += "%c" + number + " = arith.constant dense<" +
+               (i ? "2.0" : "0.7345") + "> : " + source + "\n";
+    maps += ", #id";
+    names += comma + (isConstant ? "%c" : "%a") + number;
+    list += comma + source;
+    arguments += "%p" + number + ": " + from + ", ";
+    scalars += comma + "%p" + number;
+  }
+  return "#id = affine_map<(d0) -> (d0)>\n" +
+         makeForward(types, target,
+                     setup + "%e = tensor.empty() : " + target +
+                         "\n%r = linalg.generic {indexing_maps = [" + maps +
+                         "], iterator_types = [\"parallel\"]} ins(" + names +
+                         " : " + list + ") outs(%e : " + target + ") {\n^bb0(" +
+                         arguments + "%o: " + to + "):\n%y = " + op + " " +
+                         scalars + " : " + signature +
+                         "\nlinalg.yield %y : " + to + "\n} -> " + target +
+                         "\nweir.yield %r : " + target);
+}
+
+static const char *const libmFunctions[] = {
+    "acos", "acosh", "asin", "asinh", "atan", "atanh", "cbrt", "cos",
+    "cosh", "erfc",  "exp2", "log10", "sin",  "sinh",  "tan",
+};
+
+// Functions without a polynomial call libm, element by element, whatever the
+// width of the loop; so do all functions of f64.
+TEST(Elementwise, FunctionsOfLibm) {
+  for (int size : {5, 37}) {
+    for (const char *type : {"f32", "f64"})
+      for (const char *name : libmFunctions)
+        EXPECT_EQ(compareWithInterpreter(makeScalarOp(
+                      std::string("math.") + name, 1, type, type, type, size)),
+                  "")
+            << name << " " << type;
+    for (const char *name :
+         {"erf", "exp", "expm1", "log", "log1p", "log2", "tanh"})
+      EXPECT_EQ(compareWithInterpreter(makeScalarOp(
+                    std::string("math.") + name, 1, "f64", "f64", "f64", size)),
+                "")
+          << name;
+    for (const char *type : {"f32", "f64"})
+      for (const char *name : {"math.powf", "math.atan2", "arith.remf"})
+        EXPECT_EQ(compareWithInterpreter(
+                      makeScalarOp(name, 2, type, type, type, size)),
+                  "")
+            << name << " " << type;
+  }
+}
+
+// A function of a constant has the bits of the call, not those of a compiler
+// that knows a better way: whether the constant is seen depends on the cut.
+TEST(Elementwise, FunctionsOfConstants) {
+  for (const char *type : {"f32", "f64"}) {
+    for (const char *name : libmFunctions)
+      EXPECT_EQ(compareWithInterpreter(makeScalarOp(std::string("math.") + name,
+                                                    1, type, type, type, 19,
+                                                    /*isConstant=*/true)),
+                "")
+          << name << " " << type;
+    for (const char *name : {"math.powf", "math.atan2"})
+      EXPECT_EQ(compareWithInterpreter(makeScalarOp(name, 2, type, type, type,
+                                                    19, /*isConstant=*/true)),
+                "")
+          << name << " " << type;
+  }
+  // One constant operand: pow(x, 2) stays a power.
+  std::string power = makeScalarOp("math.powf", 2, "f32", "f32", "f32", 770);
+  size_t at = power.find("%y = math.powf %p0, %p1");
+  power.replace(at, 23,
+                "%two = arith.constant 2.0 : f32\n%y = math.powf %p0, "
+                "%two");
+  EXPECT_EQ(compareWithInterpreter(power), "");
+}
+
+// Every op whose result is exact or correctly rounded, for every type.
+TEST(Elementwise, ExactOps) {
+  for (const char *type : {"f32", "f64"}) {
+    for (const char *name : {"absf", "ceil", "floor", "round", "roundeven",
+                             "rsqrt", "sqrt", "trunc"})
+      EXPECT_EQ(compareWithInterpreter(makeScalarOp(std::string("math.") + name,
+                                                    1, type, type, type, 37)),
+                "")
+          << name << " " << type;
+    for (const char *name : {"arith.addf", "arith.subf", "arith.mulf",
+                             "arith.divf", "arith.maximumf", "arith.minimumf",
+                             "arith.maxnumf", "arith.minnumf", "math.copysign"})
+      EXPECT_EQ(
+          compareWithInterpreter(makeScalarOp(name, 2, type, type, type, 37)),
+          "")
+          << name << " " << type;
+    EXPECT_EQ(compareWithInterpreter(
+                  makeScalarOp("math.fma", 3, type, type, type, 37)),
+              "");
+    EXPECT_EQ(compareWithInterpreter(
+                  makeScalarOp("arith.negf", 1, type, type, type, 37)),
+              "");
+    for (const char *predicate : {"oeq", "ogt", "ult", "une", "ord"})
+      EXPECT_EQ(compareWithInterpreter(
+                    makeScalarOp(std::string("arith.cmpf ") + predicate + ",",
+                                 2, type, "i1", type, 37)),
+                "")
+          << predicate;
+  }
+  Filling filling;
+  filling.below = 5;
+  for (const char *type : {"i8", "i16", "i32", "i64", "index"}) {
+    for (const char *name :
+         {"addi", "subi", "muli", "andi", "ori", "xori", "shli", "shrsi",
+          "shrui", "maxsi", "minsi", "maxui", "minui"})
+      EXPECT_EQ(
+          compareWithInterpreter(makeScalarOp(std::string("arith.") + name, 2,
+                                              type, type, type, 37),
+                                 filling),
+          "")
+          << name << " " << type;
+    for (const char *predicate : {"eq", "slt", "uge"})
+      EXPECT_EQ(compareWithInterpreter(
+                    makeScalarOp(std::string("arith.cmpi ") + predicate + ",",
+                                 2, type, "i1", type, 37),
+                    filling),
+                "")
+          << predicate << " " << type;
+  }
+  for (const char *name : {"andi", "ori", "xori"})
+    EXPECT_EQ(compareWithInterpreter(makeScalarOp(std::string("arith.") + name,
+                                                  2, "i1", "i1", "i1", 37)),
+              "")
+        << name;
+}
+
+// Divisions of integers, whose vectors have lanes that do not exist and must
+// not divide by 0.
+TEST(Elementwise, IntegerDivisions) {
+  for (const char *type : {"i8", "i16", "i32", "i64", "index"})
+    for (const char *name : {"divsi", "divui", "remsi", "remui", "ceildivsi",
+                             "ceildivui", "floordivsi"}) {
+      std::string text =
+          makeScalarOp(std::string("arith.") + name, 2, type, type, type, 37);
+      size_t at = text.find("%y = arith.");
+      text.insert(at, std::string("%three = arith.constant 3 : ") + type +
+                          "\n%n = arith.subi %p0, %three : " + type +
+                          "\n%d = arith.ori %p1, %three : " + type + "\n");
+      at = text.find(" %p0, %p1 : ", at);
+      text.replace(at, 9, " %n, %d");
+      Filling filling;
+      filling.below = 7;
+      EXPECT_EQ(compareWithInterpreter(text, filling), "")
+          << name << " " << type << text;
+    }
+}
+
+// Casts between all types that can be cast into each other.
+TEST(Elementwise, Casts) {
+  auto expectEqual = [](const std::string &op, const std::string &from,
+                        const std::string &to) {
+    EXPECT_EQ(compareWithInterpreter(makeScalarOp("arith." + op, 1, from, to,
+                                                  from + " to " + to, 37)),
+              "")
+        << op << " " << from << " " << to;
+  };
+  const std::string integers[] = {"i1", "i8", "i16", "i32", "i64"};
+  for (std::string type : {"f32", "f64"})
+    for (const std::string &integer : integers) {
+      expectEqual("sitofp", integer, type);
+      expectEqual("uitofp", integer, type);
+      if (integer != "i1")
+        expectEqual("fptosi", type, integer);
+    }
+  expectEqual("extf", "f32", "f64");
+  expectEqual("truncf", "f64", "f32");
+  expectEqual("bitcast", "f32", "i32");
+  expectEqual("bitcast", "i64", "f64");
+  for (int small = 0; small < 5; ++small) {
+    for (int large = small + 1; large < 5; ++large) {
+      expectEqual("extsi", integers[small], integers[large]);
+      expectEqual("extui", integers[small], integers[large]);
+      expectEqual("trunci", integers[large], integers[small]);
+    }
+    expectEqual("index_cast", integers[small], "index");
+    expectEqual("index_castui", integers[small], "index");
+    expectEqual("index_cast", "index", integers[small]);
+  }
 }
 
 // Broadcasts along the first, the last and both dims; a transposed operand; an

@@ -235,6 +235,24 @@ static LogicalResult generalizeGather(RewriterBase &rewriter,
   return success();
 }
 
+/// Rewrites a bitcast of a tensor as one of its elements.
+static void generalizeBitcast(RewriterBase &rewriter, tensor::BitcastOp cast) {
+  auto type = llvm::cast<RankedTensorType>(cast.getType());
+  rewriter.setInsertionPoint(cast);
+  Value empty = tensor::EmptyOp::create(rewriter, cast.getLoc(),
+                                        type.getShape(), type.getElementType());
+  AffineMap identity = rewriter.getMultiDimIdentityMap(type.getRank());
+  SmallVector<utils::IteratorType> iterators(type.getRank(),
+                                             utils::IteratorType::parallel);
+  rewriter.replaceOpWithNewOp<linalg::GenericOp>(
+      cast, type, cast.getSource(), empty, ArrayRef{identity, identity},
+      iterators, [&](OpBuilder &b, Location loc, ValueRange arguments) {
+        Value value = arith::BitcastOp::create(b, loc, type.getElementType(),
+                                               arguments[0]);
+        linalg::YieldOp::create(b, loc, value);
+      });
+}
+
 LogicalResult weir::generalizeBody(func::FuncOp function) {
   IRRewriter rewriter(function.getContext());
   RewritePatternSet patterns(function.getContext());
@@ -249,6 +267,10 @@ LogicalResult weir::generalizeBody(func::FuncOp function) {
   WalkResult walk = function.walk([&](Operation *op) {
     if (auto gather = dyn_cast<tensor::GatherOp>(op))
       return WalkResult(generalizeGather(rewriter, gather));
+    if (auto cast = dyn_cast<tensor::BitcastOp>(op)) {
+      generalizeBitcast(rewriter, cast);
+      return WalkResult::skip();
+    }
     auto structured = dyn_cast<linalg::LinalgOp>(op);
     auto contract = dyn_cast<linalg::ContractOp>(op);
     if (!structured || isa<linalg::GenericOp, linalg::FillOp>(op) ||

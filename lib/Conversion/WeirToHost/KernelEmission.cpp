@@ -12,6 +12,7 @@
 #include "weir/Dialect/IR/WeirDialect.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
@@ -159,16 +160,13 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
           memref::ExpandShapeOp, memref::CastOp>(op))
     return emitView(op);
   if (auto load = dyn_cast<memref::LoadOp>(op)) {
-    const Buffer &buffer = getBuffer(load.getMemRef());
-    Value address = buffer.base;
-    for (auto [index, stride] : llvm::zip(load.getIndices(), buffer.strides)) {
-      Value position = castToI64(scalars.lookup(index));
-      Value factor = arith::ConstantIntOp::create(builder, stride, 64);
-      address =
-          movePointer(builder, address, buffer.element,
-                      arith::MulIOp::create(builder, position, factor), 0);
-    }
-    scalars.map(load.getResult(), loadScalar(builder, address, buffer.element));
+    Value address = getElementAddress(load.getMemRef(), load.getIndices());
+    scalars.map(load.getResult(), loadScalar(builder, address, load.getType()));
+    return success();
+  }
+  if (auto store = dyn_cast<memref::StoreOp>(op)) {
+    storeScalar(builder, scalars.lookup(store.getValue()),
+                getElementAddress(store.getMemRef(), store.getIndices()));
     return success();
   }
   if (auto loop = dyn_cast<scf::ForOp>(op)) {
@@ -193,7 +191,8 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
                    [](Type type) { return type.isIntOrIndexOrFloat(); }) &&
       llvm::all_of(op.getOperands(),
                    [&](Value operand) { return scalars.contains(operand); });
-  if (isScalar && isa<arith::ArithDialect>(op.getDialect())) {
+  if (isScalar &&
+      isa<arith::ArithDialect, math::MathDialect>(op.getDialect())) {
     builder.clone(op, scalars);
     return success();
   }
@@ -214,6 +213,30 @@ void KernelEmitter::emitCall(CallKernelOp op) {
                        ValueRange{getContext(), list});
 }
 
+/// The address of the element of a memref at the positions `indices`.
+Value KernelEmitter::getElementAddress(Value memref, ValueRange indices) {
+  const Buffer &buffer = getBuffer(memref);
+  Value address = buffer.base;
+  for (auto [index, stride] : llvm::zip(indices, buffer.strides)) {
+    Value position = castToI64(scalars.lookup(index));
+    Value factor = arith::ConstantIntOp::create(builder, stride, 64);
+    address = movePointer(builder, address, buffer.element,
+                          arith::MulIOp::create(builder, position, factor), 0);
+  }
+  return address;
+}
+
+/// The elements as they are in memory.
+static DenseElementsAttr toStorage(DenseElementsAttr values) {
+  Type element = values.getElementType();
+  Type storage = getStorageType(element);
+  if (storage == element)
+    return values;
+  return values.mapValues(storage, [&](const APInt &value) {
+    return value.zextOrTrunc(storage.getIntOrFloatBitWidth());
+  });
+}
+
 /// A tensor of constants is a global of the kernels module.
 LogicalResult KernelEmitter::emitConstant(memref::GetGlobalOp op) {
   auto global = SymbolTable::lookupNearestSymbolFrom<memref::GlobalOp>(
@@ -222,11 +245,10 @@ LogicalResult KernelEmitter::emitConstant(memref::GetGlobalOp op) {
   Type element = type.getElementType();
   auto values =
       dyn_cast_or_null<DenseElementsAttr>(global.getConstantInitValue());
-  if (!values || element.isIndex() || element.isInteger(1))
-    return op.emitOpError("cannot be compiled for the host: a constant must "
-                          "hold floating-point numbers or integers of whole "
-                          "bytes");
-  buffers[op] = {constants.getTensor(builder, values),
+  if (!values)
+    return op.emitOpError("cannot be compiled for the host: the elements of a "
+                          "constant must be in the module");
+  buffers[op] = {constants.getTensor(builder, toStorage(values)),
                  SmallVector<int64_t>(type.getShape()),
                  computeStrides(type.getShape()), element};
   return success();

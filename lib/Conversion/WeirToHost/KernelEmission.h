@@ -117,6 +117,7 @@ private:
   mlir::LogicalResult emitConstant(mlir::memref::GetGlobalOp op);
   mlir::LogicalResult emitView(mlir::Operation &op);
   mlir::Value castToI64(mlir::Value index);
+  mlir::Value getElementAddress(mlir::Value memref, mlir::ValueRange indices);
 
   mlir::LLVM::LLVMFuncOp kernel;
   KernelConstants &constants;

@@ -7,6 +7,7 @@
 
 #include "weir/Conversion/Passes.h"
 
+#include "BodyChecks.h"
 #include "BodyToFunction.h"
 #include "BufferizeBody.h"
 #include "ElementwiseFusion.h"
@@ -28,6 +29,7 @@
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -36,6 +38,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Remarks.h"
 
 namespace weir {
 #define GEN_PASS_DEF_CONVERTWEIRTOHOST
@@ -44,6 +47,8 @@ namespace weir {
 
 using namespace mlir;
 using namespace weir;
+
+static constexpr StringLiteral remarkCategory = "convert-weir-to-host";
 
 namespace {
 
@@ -105,6 +110,14 @@ std::string ConvertWeirToHost::getKernelName(StagePassOpInterface pass) {
   return number == 0 ? name : name + "_" + std::to_string(number);
 }
 
+static int64_t countLoops(func::FuncOp function) {
+  return llvm::range_size(function.getOps<linalg::GenericOp>());
+}
+
+static int64_t countProducts(func::FuncOp function) {
+  return llvm::range_size(function.getOps<linalg::ContractOp>());
+}
+
 /// Compiles a body function to the kernel `name` and returns the bytes of its
 /// workspace.
 FailureOr<int64_t> ConvertWeirToHost::compile(func::FuncOp function,
@@ -112,10 +125,19 @@ FailureOr<int64_t> ConvertWeirToHost::compile(func::FuncOp function,
                                               KernelConstants &constants) {
   if (failed(generalizeBody(function)))
     return failure();
+  int64_t numOps = countLoops(function);
   fuseElementwise(function);
+  int64_t numLoops = countLoops(function);
   if (failed(bufferizeBody(function)))
     return failure();
   int64_t workspaceBytes = planWorkspace(function);
+  remark::passed(function.getLoc(),
+                 remark::RemarkOpts::name("fusion").category(remarkCategory))
+      << (name + ": " + Twine(numOps) +
+          " elementwise ops and reductions became " + Twine(numLoops) +
+          " loops; " + Twine(countProducts(function)) + " matrix products; " +
+          Twine(workspaceBytes) + " bytes of temporaries")
+             .str();
   auto builder = OpBuilder::atBlockEnd(kernels.getBody());
   Type pointer = LLVM::LLVMPointerType::get(&getContext());
   auto kernel = LLVM::LLVMFuncOp::create(
@@ -128,14 +150,51 @@ FailureOr<int64_t> ConvertWeirToHost::compile(func::FuncOp function,
   return workspaceBytes;
 }
 
+namespace {
+
+/// The larger (or smaller) of two numbers, or the one that is no NaN, by
+/// maximum (or minimum): LLVM's own maxnum leaves open which of +0 and -0 it
+/// takes, so that the bits would depend on the order of the operands.
+template <typename NumOp, typename WithNaNOp>
+struct ExpandNum : public OpRewritePattern<NumOp> {
+  using OpRewritePattern<NumOp>::OpRewritePattern;
+  LogicalResult matchAndRewrite(NumOp op,
+                                PatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    Value lhs = op.getLhs(), rhs = op.getRhs();
+    auto isNaN = [&](Value value) {
+      return arith::CmpFOp::create(rewriter, loc, arith::CmpFPredicate::UNO,
+                                   value, value);
+    };
+    Value both = WithNaNOp::create(rewriter, loc, lhs, rhs);
+    Value rest = arith::SelectOp::create(rewriter, loc, isNaN(rhs), lhs, both);
+    rewriter.replaceOpWithNewOp<arith::SelectOp>(op, isNaN(lhs), rhs, rest);
+    return success();
+  }
+};
+
+} // namespace
+
 /// Loops, arithmetic and vectors to the LLVM dialect. No pattern here may
 /// contract or reassociate.
 LogicalResult ConvertWeirToHost::lowerToLLVM(ModuleOp kernels) {
   MLIRContext *context = &getContext();
+  // The LLVM dialect has exp(x) - 1 for this, which is no use near 0.
+  RewritePatternSet libm(context);
+  populateMathToLibmConversionPatterns(libm);
+  ConversionTarget exceptExpM1(*context);
+  exceptExpM1.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
+  exceptExpM1.addIllegalOp<math::ExpM1Op>();
+  if (failed(applyPartialConversion(kernels, exceptExpM1, std::move(libm))))
+    return failure();
   LLVMTypeConverter converter(context);
   RewritePatternSet patterns(context);
   populateSCFToControlFlowConversionPatterns(patterns);
   cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
+  arith::populateCeilFloorDivExpandOpsPatterns(patterns);
+  patterns.add<ExpandNum<arith::MaxNumFOp, arith::MaximumFOp>,
+               ExpandNum<arith::MinNumFOp, arith::MinimumFOp>>(context,
+                                                               /*benefit=*/2);
   arith::populateArithToLLVMConversionPatterns(converter, patterns);
   populateVectorToLLVMConversionPatterns(converter, patterns);
   populateMathToLLVMConversionPatterns(converter, patterns,
@@ -171,9 +230,12 @@ void ConvertWeirToHost::runOnOperation() {
     Kernel kernel;
   };
   DenseMap<llvm::hash_code, SmallVector<Body>> bodies;
+  int64_t numKernels = 0;
   // Body functions live in a module of their own: they are never in the way.
   OwningOpRef<ModuleOp> scratch = ModuleOp::create(module.getLoc());
   for (StagePassOpInterface pass : passes) {
+    if (failed(checkBody(pass)))
+      return signalPassFailure();
     auto atEnd = OpBuilder::atBlockEnd(scratch->getBody());
     func::FuncOp function = buildBodyFunction(pass, atEnd);
     SmallVector<Body> &candidates = bodies[hashBodyFunction(function)];
@@ -191,6 +253,7 @@ void ConvertWeirToHost::runOnOperation() {
       clone.erase();
       body.kernel.workspaceBytes = *workspaceBytes;
       match = &candidates.emplace_back(body);
+      ++numKernels;
     } else {
       function.erase();
     }
@@ -203,6 +266,11 @@ void ConvertWeirToHost::runOnOperation() {
       pass->removeAttr("workspace");
   }
   constants.finish();
+  remark::passed(module.getLoc(),
+                 remark::RemarkOpts::name("kernels").category(remarkCategory))
+      << (Twine(passes.size()) + " passes share " + Twine(numKernels) +
+          " kernels")
+             .str();
   if (failed(lowerToLLVM(kernels)))
     return signalPassFailure();
 }
