@@ -51,7 +51,7 @@ llvm_config.add_tool_substitutions(
     ["FileCheck", "not", "split-file", "count", "mlir-tblgen", "llvm-nm"], [config.llvm_tools_dir]
 )
 weir_tools = [
-    "weir-opt", "weir-lsp-server", "weir-model", "weirc", "weir-run", "weir-schedule",
+    "weir-opt", "weir-lsp-server", "weir-model", "weir-reduce", "weirc", "weir-run", "weir-schedule",
     "weir-random-models",
 ]
 built = [tool for tool in weir_tools if os.access(os.path.join(tools_dir, tool), os.X_OK)]

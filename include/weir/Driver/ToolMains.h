@@ -45,6 +45,11 @@ int weirOptMain(int argc, char **argv, mlir::DialectRegistry &registry);
 /// weir-lsp-server: serves editors of IR in the dialects of `registry`.
 int weirLspServerMain(int argc, char **argv, mlir::DialectRegistry &registry);
 
+/// weir-reduce: makes a module in the dialects of `registry` smaller that still
+/// shows a fault.
+int weirReduceMain(int argc, char **argv,
+                   const mlir::DialectRegistry &registry);
+
 /// weir-run: compiles and trains at once. In the library WeirRunDriver, for it
 /// brings the runtime with it.
 int weirRunMain(int argc, char **argv, const mlir::DialectRegistry &registry);
