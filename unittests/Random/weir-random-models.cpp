@@ -492,7 +492,9 @@ int main(int argc, char **argv) {
                                     failures, seconds.count());
       llvm::outs().flush();
     }
-    if (onlyCase >= 0 || statistics["cases"] >= numCases)
+    static constexpr int64_t mostFailures = 20;
+    if (onlyCase >= 0 || statistics["cases"] >= numCases ||
+        failures == mostFailures)
       break;
   }
   for (const auto &[name, count] : statistics)
