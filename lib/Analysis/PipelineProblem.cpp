@@ -125,6 +125,13 @@ ResidentBytes weir::getResidentBytes(PipelineOp pipeline,
   return bytes;
 }
 
+LogicalResult weir::checkHasForwards(PipelineOp pipeline) {
+  for (auto [number, passes] : llvm::enumerate(getStagePasses(pipeline)))
+    if (!passes.forward)
+      return pipeline.emitError("has no forward pass of stage ") << number;
+  return success();
+}
+
 schedule::Problem weir::buildProblem(PipelineOp pipeline,
                                      ArrayRef<int> placement, int numDevices,
                                      int microbatches) {

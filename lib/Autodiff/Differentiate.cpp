@@ -71,8 +71,8 @@ static LogicalResult checkModel(func::FuncOp model) {
                "the model must return the sum of the losses and the "
                "count of labels, got ")
            << results.size() << " results";
-  for (auto [type, what] :
-       llvm::zip(results, ArrayRef<StringRef>{"loss", "count"})) {
+  constexpr StringRef meanings[] = {"loss", "count"};
+  for (auto [type, what] : llvm::zip(results, meanings)) {
     auto tensor = dyn_cast<RankedTensorType>(type);
     if (!tensor || tensor.getRank() != 0 ||
         !isa<FloatType>(tensor.getElementType()))

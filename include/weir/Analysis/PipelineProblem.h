@@ -55,7 +55,12 @@ ResidentBytes getResidentBytes(PipelineOp pipeline,
 llvm::SetVector<mlir::StringRef> getVariablesOfDevice(
     PipelineOp pipeline, llvm::ArrayRef<int> placement, int device);
 
-/// The scheduling problem of `pipeline` for `microbatches`, stage s on device
+/// Checks that every stage of `pipeline` has a forward pass, which is what
+/// schedules are made of; emits an error that names the stage if one has none.
+mlir::LogicalResult checkHasForwards(PipelineOp pipeline);
+
+/// The scheduling problem of `pipeline`, whose stages have forward passes, for
+/// `microbatches`, stage s on device
 /// placement[s]. Durations in seconds are those of the passes (every pass takes
 /// at least a nanosecond), bytes follow from the operands and results of passes.
 schedule::Problem buildProblem(PipelineOp pipeline,

@@ -48,12 +48,6 @@ LogicalResult AccumulateOp::verifySymbolUses(SymbolTableCollection &tables) {
                                getGradient().getType(), tables);
 }
 
-LogicalResult AccumulateOp::verify() {
-  if (static_cast<int64_t>(getUse()) < 0)
-    return emitOpError("use must not be negative");
-  return success();
-}
-
 LogicalResult ScatterAddOp::verify() {
   auto updates = cast<RankedTensorType>(getUpdates().getType());
   auto init = cast<RankedTensorType>(getInit().getType());

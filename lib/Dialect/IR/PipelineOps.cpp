@@ -81,7 +81,7 @@ static void printStagePass(PassOp op, OpAsmPrinter &printer) {
 static LogicalResult verifyWorkspace(StagePassOpInterface pass) {
   constexpr int64_t maxBytes = int64_t(1) << 48;
   int64_t bytes = pass.getWorkspaceBytes();
-  if (bytes >= 0 && bytes <= maxBytes)
+  if (bytes <= maxBytes)
     return success();
   return pass->emitOpError("has a workspace of ") << bytes << " bytes";
 }
@@ -96,8 +96,6 @@ template <typename PassOp> static LogicalResult verifyStagePass(PassOp op) {
   if (yield.getOperandTypes() != op.getResultTypes())
     return yield.emitOpError("gives other types than the pass it ends: ")
            << yield.getOperandTypes() << " against " << op.getResultTypes();
-  if (static_cast<int64_t>(op.getStage()) < 0)
-    return op.emitOpError("has a negative stage");
   WalkResult walk = op.getBody().walk([&](Operation *inner) {
     if (isa<AccumulateOp>(inner) && !isa<BackwardWeightOp>(op)) {
       inner->emitOpError("belongs in a backward_weight pass")

@@ -13,9 +13,7 @@ using namespace mlir;
 using namespace weir;
 
 LogicalResult ProgramOp::verify() {
-  if (static_cast<int64_t>(getDevice()) < 0)
-    return emitOpError("has a negative device");
-  if (static_cast<int64_t>(getMicrobatches()) < 1)
+  if (getMicrobatches() < 1)
     return emitOpError("needs at least one microbatch");
   bool actions = false;
   for (Operation &op : getBody().front()) {
@@ -57,8 +55,6 @@ LogicalResult ResidentOp::verify() {
     return emitOpError() << stringifyResidentKind(getKind())
                          << (needsIndex ? " needs an index"
                                         : " takes no index");
-  if (needsIndex && static_cast<int64_t>(*getIndex()) < 0)
-    return emitOpError("has a negative index");
   auto scalar = RankedTensorType::get({}, Float32Type::get(getContext()));
   if (!needsVariable && getType() != scalar)
     return emitOpError() << stringifyResidentKind(getKind()) << " is a "
@@ -74,15 +70,7 @@ LogicalResult ResidentOp::verifySymbolUses(SymbolTableCollection &tables) {
 
 LogicalResult LoadOp::verify() { return verifyOffset(*this, getOffsets()); }
 
-LogicalResult SendStartOp::verify() {
-  if (static_cast<int64_t>(getMessage()) < 0)
-    return emitOpError("has a negative message number");
-  return success();
-}
-
 LogicalResult RecvStartOp::verify() {
-  if (static_cast<int64_t>(getMessage()) < 0)
-    return emitOpError("has a negative message number");
   return verifyOffset(*this, getOffsets());
 }
 

@@ -75,8 +75,14 @@ LogicalResult AddOptimizer::addUpdates(PipelineOp pipeline) {
   OpBuilder builder(pipeline.getContext());
   builder.setInsertionPointToEnd(&pipeline.getBody().front());
   for (auto variable : getOperation().getOps<VariableOp>())
-    if (int64_t count = uses.lookup(variable.getSymName()))
+    if (int64_t count = uses.lookup(variable.getSymName())) {
+      Type element = getElementTypeOrSelf(variable.getType());
+      if (!element.isF32() && !element.isF64())
+        return variable.emitError("cannot be trained: updates are for f32 and "
+                                  "f64, not for ")
+               << element;
       addUpdate(builder, variable, count);
+    }
   return success();
 }
 

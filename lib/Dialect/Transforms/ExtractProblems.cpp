@@ -45,6 +45,8 @@ LogicalResult ExtractProblems::extract(PipelineOp pipeline) {
   if (memoryLimit < 0)
     return pipeline.emitError("the memory limit must not be negative, got ")
            << int64_t(memoryLimit);
+  if (failed(checkHasForwards(pipeline)))
+    return failure();
   std::string error;
   std::optional<std::vector<int>> placed =
       readPlacement(placement, pipeline.getStages(), devices, error);

@@ -107,6 +107,8 @@ LogicalResult OutlineStages::gather(func::FuncOp joint) {
     opsOf[{*stage, static_cast<int>(kind.getValue())}].push_back(&op);
     numStages = std::max(numStages, *stage + 1);
   }
+  if (opsOf.empty())
+    return joint.emitError("has no op that belongs to a stage");
   auto opsOfPass = [&](int64_t stage, PassKind kind) {
     auto it = opsOf.find({stage, static_cast<int>(kind)});
     return it == opsOf.end() ? SmallVector<Operation *>() : it->second;

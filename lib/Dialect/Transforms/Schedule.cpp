@@ -551,7 +551,8 @@ static int64_t getLargestArena(PipelineOp pipeline) {
 }
 
 LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
-  if (failed(checkOptions(pipeline)) || failed(checkGradients(pipeline)))
+  if (failed(checkOptions(pipeline)) || failed(checkHasForwards(pipeline)) ||
+      failed(checkGradients(pipeline)))
     return failure();
   FailureOr<std::vector<int>> placed = placeStages(pipeline);
   if (failed(placed))

@@ -90,7 +90,7 @@ func.func @f(%g: tensor<4xf64>) {
 
 weir.variable @w <constant, 1.0> : tensor<4xf32>
 func.func @f(%g: tensor<4xf32>) {
-  // expected-error@+1 {{'weir.accumulate' op use must not be negative}}
+  // expected-error@+1 {{'weir.accumulate' op attribute 'use' failed to satisfy constraint: number of 64 bits that is not negative}}
   weir.accumulate @w use -1, %g : tensor<4xf32>
   return
 }
@@ -241,7 +241,7 @@ weir.pipeline @p stages 2 () {
 // -----
 
 weir.pipeline @p stages 2 () {
-  // expected-error@+1 {{'weir.forward' op has a negative stage}}
+  // expected-error@+1 {{'weir.forward' op attribute 'stage' failed to satisfy constraint: number of 64 bits that is not negative}}
   weir.forward -1 () {
   }
 }
@@ -379,7 +379,7 @@ weir.pipeline @p stages 2 () {
 // -----
 
 weir.pipeline @p stages 1 () {
-  // expected-error@+1 {{'weir.forward' op has a workspace of -64 bytes}}
+  // expected-error@+1 {{'weir.forward' op attribute 'workspace' failed to satisfy constraint: number of 64 bits that is not negative}}
   weir.forward 0 () attributes {workspace = -64 : i64} {
   }
 }
@@ -597,7 +597,7 @@ weir.program @d0 of @p device 0 microbatches 1 {
 
 weir.pipeline @p stages 1 () {
 }
-// expected-error@+1 {{'weir.program' op has a negative device}}
+// expected-error@+1 {{'weir.program' op attribute 'device' failed to satisfy constraint: number of 64 bits that is not negative}}
 weir.program @d0 of @p device -1 microbatches 1 {
 }
 
@@ -804,7 +804,7 @@ weir.pipeline @p stages 1 () {
 }
 weir.variable @w <constant, 1.0> : tensor<f32>
 weir.program @d0 of @p device 0 microbatches 1 {
-  // expected-error@+1 {{'weir.resident' op has a negative index}}
+  // expected-error@+1 {{'weir.resident' op attribute 'index' failed to satisfy constraint: number of 64 bits that is not negative}}
   %s = weir.resident state @w -1 : tensor<f32>
 }
 
@@ -831,6 +831,12 @@ weir.program @d0 of @p device 0 microbatches 1 {
 weir.pipeline @p stages 1 () {
 }
 weir.program @d0 of @p device 0 microbatches 1 {
-  // expected-error@+1 {{'weir.recv_start' op has a negative message number}}
+  // expected-error@+1 {{'weir.recv_start' op attribute 'message' failed to satisfy constraint: number of 64 bits that is not negative}}
   %r = weir.recv_start from 1 message -1 : !weir.receiving<tensor<f32>>
 }
+
+// -----
+
+// What ends a pass ends nothing else.
+// expected-error@+1 {{'weir.yield' op expects parent op to be one of 'weir.kernel, weir.forward, weir.backward_input, weir.backward_weight, weir.update'}}
+weir.yield

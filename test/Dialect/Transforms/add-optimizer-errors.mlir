@@ -8,3 +8,14 @@ weir.pipeline @p stages 1 () {
     weir.yield %w : tensor<f32>
   }
 }
+
+// -----
+
+// An update computes in the type of its variable.
+// expected-error @+1 {{cannot be trained: updates are for f32 and f64, not for 'f16'}}
+weir.variable @w <constant, 0.0> : tensor<f16>
+weir.pipeline @p stages 1 (%x = "tokens" : tensor<f16>) {
+  weir.backward_weight 0 (%g = %x : tensor<f16>) {
+    weir.accumulate @w use 0, %g : tensor<f16>
+  }
+}

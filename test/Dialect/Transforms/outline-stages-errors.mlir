@@ -82,3 +82,11 @@ func.func @m(%x: tensor<4xf32>, %i: tensor<index>) attributes {weir.joint} {
   %y = tensor.extract %x[%j] {weir.stage = 1 : i64, weir.pass = #weir.pass<forward>} : tensor<4xf32>
   return
 }
+
+// -----
+
+// A joint graph that computes nothing.
+// expected-error @+1 {{has no op that belongs to a stage}}
+func.func @m() attributes {weir.joint} {
+  return
+}

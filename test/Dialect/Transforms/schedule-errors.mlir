@@ -43,3 +43,14 @@ weir.pipeline @p stages 1 (%t = "tokens" : tensor<f32>) {
 // expected-error @+1 {{the pipeline has programs already}}
 weir.program @d of @p device 0 microbatches 1 {
 }
+
+// -----
+
+// Schedules are made of forward passes and what follows them.
+// expected-error @+1 {{has no forward pass of stage 1}}
+weir.pipeline @p stages 2 (%t = "tokens" : tensor<f32>) {
+  weir.forward 0 (%x = %t : tensor<f32>) {
+  }
+  weir.backward_input 1 (%x = %t : tensor<f32>) {
+  }
+}

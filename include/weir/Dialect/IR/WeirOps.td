@@ -22,6 +22,10 @@ def Weir_Tensor : Type<CPred<"::weir::isBufferTensor($_self)">,
     "tensor of numbers, of static shape, with at least one element and at most "
     "2^48 bytes", "::mlir::RankedTensorType">;
 
+def Weir_Count : ConfinedAttr<I64Attr, [IntNonNegative]> {
+  let summary = "number of 64 bits that is not negative";
+}
+
 def Weir_Value : AnyTypeOf<[Weir_Tensor, Weir_BundleType]>;
 
 //===----------------------------------------------------------------------===//
@@ -258,12 +262,11 @@ def Weir_AccumulateOp : Weir_Op<"accumulate",
     weir.accumulate @embedding use 1, %g : tensor<256x64xf32>
     ```
   }];
-  let arguments = (ins FlatSymbolRefAttr:$variable, I64Attr:$use,
+  let arguments = (ins FlatSymbolRefAttr:$variable, Weir_Count:$use,
                        AnyStaticShapeTensor:$gradient);
   let assemblyFormat = [{
     $variable `use` $use `,` $gradient attr-dict `:` type($gradient)
   }];
-  let hasVerifier = 1;
 }
 
 def Weir_ReportOp : Weir_Op<"report"> {
@@ -318,7 +321,7 @@ def Weir_PipelineOp : Weir_Op<"pipeline",
   }];
   let arguments = (ins SymbolNameAttr:$sym_name,
                        OptionalAttr<StrAttr>:$sym_visibility,
-                       I64Attr:$stages, StrArrayAttr:$inputs);
+                       Weir_Count:$stages, StrArrayAttr:$inputs);
   let regions = (region SizedRegion<1>:$body);
   let hasCustomAssemblyFormat = 1;
   let hasRegionVerifier = 1;
@@ -328,9 +331,9 @@ class Weir_StagePassOp<string mnemonic>
     : Weir_Op<mnemonic, [IsolatedFromAbove, HasParent<"PipelineOp">,
                          SingleBlockImplicitTerminator<"YieldOp">,
                          Weir_StagePassOpInterface]> {
-  let arguments = (ins I64Attr:$stage, Variadic<Weir_Value>:$inputs,
+  let arguments = (ins Weir_Count:$stage, Variadic<Weir_Value>:$inputs,
                        OptionalAttr<FlatSymbolRefAttr>:$kernel,
-                       OptionalAttr<I64Attr>:$workspace,
+                       OptionalAttr<Weir_Count>:$workspace,
                        OptionalAttr<F64Attr>:$seconds);
   let results = (outs Variadic<Weir_Value>:$outputs);
   let regions = (region SizedRegion<1>:$body);
@@ -432,10 +435,10 @@ def Weir_UpdateOp : Weir_Op<"update",
     }
     ```
   }];
-  let arguments = (ins FlatSymbolRefAttr:$variable, I64Attr:$uses,
+  let arguments = (ins FlatSymbolRefAttr:$variable, Weir_Count:$uses,
                        StrArrayAttr:$states,
                        OptionalAttr<FlatSymbolRefAttr>:$kernel,
-                       OptionalAttr<I64Attr>:$workspace,
+                       OptionalAttr<Weir_Count>:$workspace,
                        OptionalAttr<F64Attr>:$seconds);
   let regions = (region SizedRegion<1>:$body);
   let hasCustomAssemblyFormat = 1;
@@ -487,7 +490,10 @@ def Weir_UnpackOp : Weir_Op<"unpack", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Weir_YieldOp : Weir_Op<"yield", [Pure, Terminator]> {
+def Weir_YieldOp : Weir_Op<"yield",
+    [Pure, Terminator,
+     ParentOneOf<["KernelOp", "ForwardOp", "BackwardInputOp",
+                  "BackwardWeightOp", "UpdateOp"]>]> {
   let summary = "The outputs of a pass";
   let description = [{
     Ends the body of every pass; one that gives nothing is not written.
@@ -534,11 +540,11 @@ def Weir_ProgramOp : Weir_Op<"program",
   }];
   let arguments = (ins SymbolNameAttr:$sym_name,
                        OptionalAttr<StrAttr>:$sym_visibility,
-                       FlatSymbolRefAttr:$pipeline, I64Attr:$device,
-                       I64Attr:$microbatches,
+                       FlatSymbolRefAttr:$pipeline, Weir_Count:$device,
+                       Weir_Count:$microbatches,
                        OptionalAttr<StrAttr>:$schedule,
-                       OptionalAttr<I64Attr>:$arena,
-                       OptionalAttr<I64Attr>:$limit);
+                       OptionalAttr<Weir_Count>:$arena,
+                       OptionalAttr<Weir_Count>:$limit);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     $sym_name `of` $pipeline `device` $device `microbatches` $microbatches
@@ -567,7 +573,7 @@ def Weir_ResidentOp : Weir_ActionOp<"resident",
   }];
   let arguments = (ins Weir_ResidentKindAttr:$kind,
                        OptionalAttr<FlatSymbolRefAttr>:$variable,
-                       OptionalAttr<I64Attr>:$index,
+                       OptionalAttr<Weir_Count>:$index,
                        OptionalAttr<DenseI64ArrayAttr>:$offsets);
   let results = (outs Weir_Tensor:$result);
   let assemblyFormat = [{
@@ -586,7 +592,7 @@ def Weir_LoadOp : Weir_ActionOp<"load"> {
     %t = weir.load "tokens" microbatch 3 : tensor<2x8xi32>
     ```
   }];
-  let arguments = (ins StrAttr:$input, I64Attr:$microbatch,
+  let arguments = (ins StrAttr:$input, Weir_Count:$microbatch,
                        OptionalAttr<DenseI64ArrayAttr>:$offsets);
   let results = (outs Weir_Tensor:$result);
   let assemblyFormat = [{
@@ -617,12 +623,12 @@ def Weir_RunOp : Weir_ActionOp<"run", [AttrSizedResultSegments]> {
     weir.run update @w (%g, %n) : (tensor<8xf32>, tensor<f32>) -> ()
     ```
   }];
-  let arguments = (ins Weir_PassKindAttr:$pass, OptionalAttr<I64Attr>:$stage,
+  let arguments = (ins Weir_PassKindAttr:$pass, OptionalAttr<Weir_Count>:$stage,
                        OptionalAttr<FlatSymbolRefAttr>:$variable,
-                       OptionalAttr<I64Attr>:$microbatch,
+                       OptionalAttr<Weir_Count>:$microbatch,
                        Variadic<Weir_Value>:$inputs,
                        OptionalAttr<DenseI64ArrayAttr>:$offsets,
-                       OptionalAttr<I64Attr>:$scratch);
+                       OptionalAttr<Weir_Count>:$scratch);
   let results = (outs Variadic<Weir_Value>:$outputs,
                       Variadic<Weir_Value>:$between);
   let hasCustomAssemblyFormat = 1;
@@ -641,14 +647,13 @@ def Weir_SendStartOp : Weir_ActionOp<"send_start"> {
     %s = weir.send_start %y to 1 message 4 microbatch 3 : tensor<4x8xf32>
     ```
   }];
-  let arguments = (ins Weir_Tensor:$value, I64Attr:$peer,
-                       I64Attr:$message, OptionalAttr<I64Attr>:$microbatch);
+  let arguments = (ins Weir_Tensor:$value, Weir_Count:$peer,
+                       Weir_Count:$message, OptionalAttr<Weir_Count>:$microbatch);
   let results = (outs Weir_SendingType:$token);
   let assemblyFormat = [{
     $value `to` $peer `message` $message (`microbatch` $microbatch^)?
     attr-dict `:` type($value)
   }];
-  let hasVerifier = 1;
 }
 
 def Weir_RecvStartOp : Weir_ActionOp<"recv_start"> {
@@ -663,8 +668,8 @@ def Weir_RecvStartOp : Weir_ActionOp<"recv_start"> {
         : !weir.receiving<tensor<4x8xf32>>
     ```
   }];
-  let arguments = (ins I64Attr:$peer, I64Attr:$message,
-                       OptionalAttr<I64Attr>:$microbatch,
+  let arguments = (ins Weir_Count:$peer, Weir_Count:$message,
+                       OptionalAttr<Weir_Count>:$microbatch,
                        OptionalAttr<DenseI64ArrayAttr>:$offsets);
   let results = (outs Weir_ReceivingType:$token);
   let assemblyFormat = [{
