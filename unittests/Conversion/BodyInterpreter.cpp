@@ -654,6 +654,13 @@ private:
           local[index] = position[index.getDim()];
           continue;
         }
+        if (auto extract = dyn_cast<tensor::ExtractOp>(inner)) {
+          SmallVector<int64_t> from;
+          for (Value index : extract.getIndices())
+            from.push_back(getScalar(index, local));
+          local[extract] = at(tensors.at(extract.getTensor()), from);
+          continue;
+        }
         SmallVector<Scalar> operands;
         for (Value operand : inner.getOperands())
           operands.push_back(getScalar(operand, local));
