@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Random bodies of elementwise ops, reductions, reshapes, slices and products,
+// Random bodies of elementwise ops, functions, reductions, ops with several
+// results, reshapes, slices with strides and products,
 // so that fusion, buffer reuse and the workspace plan meet what nobody thought
 // of.
 //
@@ -62,6 +63,10 @@ private:
   void addReduction();
   void addReshape();
   void addSlice();
+  void addStridedSlice();
+  void addMixedResults();
+  void addProduct();
+  void addFunction();
 
   std::mt19937_64 generator;
   int rows, columns;
@@ -182,6 +187,90 @@ void RandomBody::addSlice() {
   values.push_back({result, Full});
 }
 
+/// Every second column of one value over those of another, and a row that
+/// drops its dim.
+void RandomBody::addStridedSlice() {
+  Value source = pick(Full), target = pick(Full);
+  int width = (columns + 1) / 2, shift = columns % 2 ? 0 : draw(2);
+  std::string sizes = "[0, " + std::to_string(shift) + "] [" +
+                      std::to_string(rows) + ", " + std::to_string(width) +
+                      "] [1, 2] : ";
+  std::string partType =
+      "tensor<" + std::to_string(rows) + "x" + std::to_string(width) + "xf32>";
+  std::string part = fresh(), result = fresh(), row = fresh();
+  body += part + " = tensor.extract_slice " + source.name + sizes + type(Full) +
+          " to " + partType + "\n" + result + " = tensor.insert_slice " + part +
+          " into " + target.name + sizes + partType + " into " + type(Full) +
+          "\n" + row + " = tensor.extract_slice " + result + "[" +
+          std::to_string(draw(rows)) + ", 0] [1, " + std::to_string(columns) +
+          "] [1, 1] : " + type(Full) + " to " + type(Row) + "\n";
+  values.push_back({result, Full});
+  values.push_back({row, Row});
+}
+
+/// One op with a result per element and two folds.
+void RandomBody::addMixedResults() {
+  Value input = pick(Full), other = pick();
+  Shape shape = static_cast<Shape>(Row + draw(3));
+  const char *iterators[] = {"\"reduction\", \"parallel\"",
+                             "\"parallel\", \"reduction\"",
+                             "\"reduction\", \"reduction\""};
+  const char *combiners[] = {"maximumf", "minimumf", "addf", "maxnumf"};
+  std::string empty = fresh(), zeros = fresh(), result = fresh();
+  std::string folded = type(shape);
+  body += empty + " = tensor.empty() : " + type(Full) + "\n" + zeros +
+          " = arith.constant dense<0.25> : " + folded + "\n" + result +
+          ":3 = linalg.generic {indexing_maps = [#full, " + map(other.shape) +
+          ", #full, " + map(shape) + ", " + map(shape) +
+          "], iterator_types = [" + iterators[shape - Row] + "]} ins(" +
+          input.name + ", " + other.name + " : " + type(Full) + ", " +
+          type(other.shape) + ") outs(" + empty + ", " + zeros + ", " +
+          pick(shape).name + " : " + type(Full) + ", " + folded + ", " +
+          folded +
+          ") {\n^bb0(%x: f32, %y: f32, %o: f32, %s: f32, %t: f32):\n"
+          "%d = arith.subf %x, %y : f32\n%q = arith.mulf %d, %y : f32\n"
+          "%u = arith.addf %q, %s : f32\n%v = arith." +
+          combiners[draw(4)] +
+          " %t, %d : f32\nlinalg.yield %d, %u, %v : f32, f32, f32\n} -> (" +
+          type(Full) + ", " + folded + ", " + folded + ")\n";
+  values.push_back({result + "#0", Full});
+  values.push_back({result + "#1", shape});
+  values.push_back({result + "#2", shape});
+}
+
+/// A matrix and a vector.
+void RandomBody::addProduct() {
+  bool isTransposed = draw(2);
+  Shape factor = isTransposed ? Column : Row,
+        shape = isTransposed ? Row : Column;
+  std::string empty = fresh(), fill = fresh(), result = fresh();
+  std::string init = draw(2) ? fill : pick(shape).name;
+  body += empty + " = tensor.empty() : " + type(shape) + "\n" + fill +
+          " = linalg.fill ins(%zero : f32) outs(" + empty + " : " +
+          type(shape) + ") -> " + type(shape) + "\n" + result +
+          " = linalg.contract indexing_maps = [#full, " + map(factor) + ", " +
+          map(shape) + "] ins(" + pick(Full).name + ", " + pick(factor).name +
+          " : " + type(Full) + ", " + type(factor) + ") outs(" + init + " : " +
+          type(shape) + ") -> " + type(shape) + "\n";
+  values.push_back({result, shape});
+}
+
+/// An op on tensors: functions with a polynomial, exact ones, and libm's.
+void RandomBody::addFunction() {
+  const char *functions[] = {"exp",  "tanh", "absf",  "sin",  "erf",
+                             "exp2", "cos",  "floor", "cbrt", "atan"};
+  Value input = pick();
+  std::string result = fresh(), zero = fresh(), mask = fresh(), kept = fresh();
+  std::string t = type(input.shape);
+  body += result + " = math." + functions[draw(10)] + " " + input.name + " : " +
+          t + "\n" + zero + " = arith.constant dense<0.5> : " + t + "\n" +
+          mask + " = arith.cmpf olt, " + result + ", " + zero + " : " + t +
+          "\n" + kept + " = arith.select " + mask + ", " + result + ", " +
+          pick(input.shape).name + " : " + "tensor<" +
+          t.substr(7, t.size() - 7 - 4) + "i1>, " + t + "\n";
+  values.push_back({kept, input.shape});
+}
+
 std::string RandomBody::make(int numOps, bool isUpdate) {
   std::vector<Shape> inputs =
       isUpdate
@@ -197,15 +286,23 @@ std::string RandomBody::make(int numOps, bool isUpdate) {
   }
   body += "%zero = arith.constant 0.0 : f32\n";
   for (int i = 0; i < numOps; ++i) {
-    int kind = draw(10);
+    int kind = draw(14);
     if (kind < 6)
       addElementwise();
     else if (kind < 8)
       addReduction();
     else if (kind < 9)
       addReshape();
-    else
+    else if (kind < 10)
       addSlice();
+    else if (kind < 11)
+      addStridedSlice();
+    else if (kind < 12)
+      addMixedResults();
+    else if (kind < 13)
+      addProduct();
+    else
+      addFunction();
   }
   std::string maps = R"(
 #full = affine_map<(i, j) -> (i, j)>
