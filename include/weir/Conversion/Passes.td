@@ -36,6 +36,17 @@ def ConvertWeirToHost : Pass<"convert-weir-to-host", "::mlir::ModuleOp"> {
     - Temporaries get fixed offsets in the workspace by their live ranges; a
       kernel allocates nothing.
 
+    Bodies may hold the ops of the dialect, structured ops of linalg, ops of
+    tensor on static shapes, and scalar ops of arith and math, on f32, f64, index
+    and integers of 1, 8, 16, 32 or 64 bits. Anything else is an error at the op.
+    A product of other types than f32 or f64 throughout becomes loops, with 16
+    lanes. Undefined, as in arith: division of integers by 0, and a cast of a
+    number that the integer type does not hold.
+
+    A remark of the category `convert-weir-to-host` says for every kernel how many
+    ops became how many loops, and one at the end how many passes share how many
+    kernels.
+
     Which of these forms an op takes depends on the op and its users alone, never
     on how the model was cut into stages.
 
