@@ -181,12 +181,21 @@ LogicalResult StageRemover::makeInputs() {
   return success();
 }
 
+/// Whether the stage has what a run names; a program that is wrong may not
+/// care.
+static bool hasPasses(const StagePasses &stage, PassKind kind) {
+  if (kind == PassKind::Backward)
+    return stage.backwardInput && stage.backwardWeight;
+  return bool(stage.get(kind));
+}
+
 /// Loads in the place of the runs of dropped stages what others take of them.
 void StageRemover::replaceRuns() {
   SmallVector<Operation *> dropped;
   for (ProgramOp program : programs)
     for (auto run : program.getBody().getOps<RunOp>()) {
-      if (!run.getStage() || *run.getStage() >= passes.size())
+      if (!run.getStage() || *run.getStage() >= passes.size() ||
+          !hasPasses(passes[*run.getStage()], run.getPass()))
         continue;
       RunSignature signature =
           getRunSignature(passes[*run.getStage()], run.getPass());
@@ -301,8 +310,14 @@ void StageRemover::dropGradients() {
 /// A fused backward gives only what others take, which may be less now.
 void StageRemover::renewRuns() {
   passes = getStagePasses(pipeline);
-  for (auto &[op, before] : signatures) {
-    auto run = cast<RunOp>(op);
+  SmallVector<RunOp> runs;
+  for (ProgramOp program : programs)
+    llvm::append_range(runs, program.getBody().getOps<RunOp>());
+  for (RunOp run : runs) {
+    auto found = signatures.find(run);
+    if (found == signatures.end())
+      continue;
+    const RunSignature &before = found->second;
     RunSignature after =
         getRunSignature(passes[*run.getStage()], run.getPass());
     if (after.outputs == before.outputs && after.between == before.between)
@@ -324,6 +339,12 @@ void StageRemover::renewRuns() {
     };
     keep(after.outputs, outputs);
     keep(after.between, between);
+    auto isUnusedOrKept = [&](OpResult result) {
+      return result.use_empty() ||
+             llvm::is_contained(kept, result.getResultNumber());
+    };
+    if (!llvm::all_of(run->getResults(), isUnusedOrKept))
+      continue;
     OpBuilder builder(run);
     auto renewed = RunOp::create(
         builder, run.getLoc(), outputs, between, run.getPassAttr(),
@@ -334,7 +355,7 @@ void StageRemover::renewRuns() {
         run.getScratchAttr());
     for (auto [index, old] : llvm::enumerate(kept))
       run->getResult(old).replaceAllUsesWith(renewed->getResult(index));
-    eraseWithDependents(getModule(), run.getOperation());
+    run.erase();
   }
 }
 

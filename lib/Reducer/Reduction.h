@@ -16,9 +16,6 @@
 
 #include "mlir/IR/BuiltinOps.h"
 
-#include <algorithm>
-#include <vector>
-
 namespace weir {
 
 /// A kind of parts that can be left out. Parts are numbered; leaving some out
@@ -36,21 +33,19 @@ struct Reduction {
 /// All of them, the coarsest first.
 llvm::ArrayRef<Reduction> getReductions();
 
-/// The numbers of things after some of them are gone.
+/// The numbers of things after some of them are gone. There may be any number
+/// of things: programs that are wrong are what is reduced.
 class Renumbering {
 public:
   /// Things 0 to `count` - 1, all there.
-  explicit Renumbering(size_t count) : dropped(count) {}
+  explicit Renumbering(int64_t count) : count(count) {}
 
-  void drop(size_t begin, size_t end) {
-    for (; begin < std::min(end, dropped.size()); ++begin)
-      dropped[begin] = true;
-  }
+  void drop(int64_t begin, int64_t end);
   bool isDropped(int64_t number) const {
-    return number >= 0 && number < int64_t(dropped.size()) && dropped[number];
+    return numDroppedBefore(number) != numDroppedBefore(number + 1);
   }
-  int64_t getNumDropped() const { return numDroppedBefore(dropped.size()); }
-  int64_t getNumLeft() const { return dropped.size() - getNumDropped(); }
+  int64_t getNumDropped() const { return numDroppedBefore(count); }
+  int64_t getNumLeft() const { return count - getNumDropped(); }
   int64_t operator()(int64_t number) const {
     return number - numDroppedBefore(number);
   }
@@ -58,13 +53,11 @@ public:
   void apply(mlir::Operation *op, llvm::StringRef attribute) const;
 
 private:
-  int64_t numDroppedBefore(int64_t number) const {
-    return std::count(
-        dropped.begin(),
-        dropped.begin() + std::clamp<int64_t>(number, 0, dropped.size()), true);
-  }
+  int64_t numDroppedBefore(int64_t number) const;
 
-  std::vector<bool> dropped;
+  int64_t count;
+  /// Disjoint ranges from the first to behind the last.
+  llvm::SmallVector<std::pair<int64_t, int64_t>> dropped;
 };
 
 /// The integer attribute of that name, or nothing.

@@ -16,6 +16,29 @@ std::optional<int64_t> weir::getNumber(Operation *op, StringRef name) {
   return std::nullopt;
 }
 
+void Renumbering::drop(int64_t begin, int64_t end) {
+  end = std::min(end, count);
+  if (begin >= end)
+    return;
+  auto touches = [&](std::pair<int64_t, int64_t> range) {
+    return range.first <= end && begin <= range.second;
+  };
+  for (auto range : dropped)
+    if (touches(range)) {
+      begin = std::min(begin, range.first);
+      end = std::max(end, range.second);
+    }
+  llvm::erase_if(dropped, touches);
+  dropped.emplace_back(begin, end);
+}
+
+int64_t Renumbering::numDroppedBefore(int64_t number) const {
+  int64_t sum = 0;
+  for (auto [begin, end] : dropped)
+    sum += std::clamp(number, begin, end) - begin;
+  return sum;
+}
+
 void Renumbering::apply(Operation *op, StringRef attribute) const {
   if (std::optional<int64_t> number = getNumber(op, attribute))
     op->setAttr(attribute,

@@ -46,6 +46,9 @@ struct WeirReduction : weir::impl::WeirReductionBase<WeirReduction> {
   }
 
 private:
+  /// Finer parts are for when less is left.
+  static constexpr size_t mostParts = 1 << 14;
+
   LogicalResult checkOptions() {
     for (const std::string &name : only) {
       if (llvm::any_of(getReductions(), [&](const Reduction &reduction) {
@@ -74,7 +77,8 @@ private:
   bool apply(const Reduction &reduction, const Tester &tester) {
     ModuleOp module = getOperation();
     bool changed = false;
-    for (size_t part = reduction.count(module); part > 0; part /= 2)
+    size_t count = reduction.count(module), least = count / mostParts + 1;
+    for (size_t part = count; part >= least; part /= 2)
       for (size_t end = reduction.count(module); end > 0;) {
         size_t begin = end > part ? end - part : 0;
         if (tryWithout(reduction, begin, end, tester))
