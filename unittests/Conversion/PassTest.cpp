@@ -429,3 +429,24 @@ TEST(Pass, SharedKernels) {
     bodies += !function.isExternal();
   EXPECT_EQ(bodies, 2);
 }
+
+// A temporary is not written over while a part of it is still read as another
+// operand: every row has row 1 of the same temporary subtracted.
+TEST(Pass, PartOfWhatIsOverwritten) {
+  std::string full = "tensor<3x5xf32>";
+  EXPECT_EQ(compareWithInterpreter(R"(
+#full = affine_map<(i, j) -> (i, j)>
+#row = affine_map<(i, j) -> (j)>
+)" + makeForward({full, "tensor<3x2xf32>"}, full, R"(
+    %w = tensor.insert_slice %a1 into %a0[0, 0] [3, 2] [1, 2] : tensor<3x2xf32> into tensor<3x5xf32>
+    %r = tensor.extract_slice %w[1, 0] [1, 5] [1, 1] : tensor<3x5xf32> to tensor<5xf32>
+    %e = tensor.empty() : tensor<3x5xf32>
+    %d = linalg.generic {indexing_maps = [#full, #row, #full], iterator_types = ["parallel", "parallel"]}
+        ins(%w, %r : tensor<3x5xf32>, tensor<5xf32>) outs(%e : tensor<3x5xf32>) {
+    ^bb0(%x: f32, %y: f32, %o: f32):
+      %s = arith.subf %x, %y : f32
+      linalg.yield %s : f32
+    } -> tensor<3x5xf32>
+    weir.yield %d : tensor<3x5xf32>)")),
+            "");
+}

@@ -45,11 +45,20 @@ static void addUses(Value value, Block *body,
   }
 }
 
-/// What a memref is a reshape of.
+/// What a memref is a reshape or a slice of. Members of a bundle, which do not
+/// overlap, are buffers of their own.
 static Value getRoot(Value memref) {
-  while (isa_and_nonnull<memref::ExpandShapeOp, memref::CollapseShapeOp>(
+  while (isa_and_nonnull<memref::ExpandShapeOp, memref::CollapseShapeOp,
+                         memref::SubViewOp, memref::CastOp>(
       memref.getDefiningOp()))
     memref = memref.getDefiningOp()->getOperand(0);
+  return memref;
+}
+
+/// What a memref is a view of, whole or in part.
+static Value getViewed(Value memref) {
+  while (auto view = memref.getDefiningOp<ViewLikeOpInterface>())
+    memref = view.getViewSource();
   return memref;
 }
 
@@ -61,11 +70,15 @@ static bool canShare(OpOperand &input, OpOperand &output) {
   if (input.get().getType() != output.get().getType() ||
       map != op.getMatchingIndexingMap(&output) || !map.isPermutation())
     return false;
-  // Read nowhere else, neither as another operand nor by a load in the body.
-  return llvm::count(op->getOperands(), input.get()) == 1 &&
-         llvm::all_of(input.get().getUsers(), [&](Operation *user) {
-           return user == op || user->getBlock() == op->getBlock();
-         });
+  // Read nowhere else: neither as another operand, nor by a load in the body,
+  // nor as a part by either.
+  int64_t numReads = 0;
+  op->walk([&](Operation *inner) {
+    numReads += llvm::count_if(inner->getOperands(), [&](Value operand) {
+      return getViewed(operand) == input.get();
+    });
+  });
+  return numReads == 1;
 }
 
 /// Lets an elementwise op write over a temporary that it is the last to read:
