@@ -12,6 +12,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
+#include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
 
 using namespace mlir;
 using namespace weir;
@@ -62,20 +63,11 @@ void AdjointBuilder::addAdjoint(OpOperand &operand, Value contribution) {
     sum.value = contribution;
     return;
   }
-  auto type = cast<RankedTensorType>(contribution.getType());
-  AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
-  SmallVector<utils::IteratorType> iterators(type.getRank(),
-                                             utils::IteratorType::parallel);
-  sum.value =
-      linalg::GenericOp::create(
-          builder, loc, TypeRange{type}, ValueRange{sum.value, contribution},
-          ValueRange{createEmpty(type)},
-          ArrayRef<AffineMap>{identity, identity, identity}, iterators,
-          [](OpBuilder &b, Location loc, ValueRange args) {
-            Value result = arith::AddFOp::create(b, loc, args[0], args[1]);
-            linalg::YieldOp::create(b, loc, result);
-          })
-          .getResult(0);
+  sum.value = createElementwise(
+      cast<RankedTensorType>(contribution.getType()), {sum.value, contribution},
+      [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        return arith::AddFOp::create(b, loc, args[0], args[1]);
+      });
 }
 
 /// Whether two slices have no element in common; strided ones count as if they
@@ -154,4 +146,31 @@ Value AdjointBuilder::createZeros(RankedTensorType type) {
       builder, loc, builder.getZeroAttr(type.getElementType()));
   return linalg::FillOp::create(builder, loc, zero, createEmpty(type))
       .getResult(0);
+}
+
+Value AdjointBuilder::createElementwise(
+    RankedTensorType type, ValueRange inputs,
+    function_ref<Value(OpBuilder &, Location, ValueRange)> body) {
+  SmallVector<AffineMap> maps(inputs.size() + 1,
+                              builder.getMultiDimIdentityMap(type.getRank()));
+  SmallVector<utils::IteratorType> iterators(type.getRank(),
+                                             utils::IteratorType::parallel);
+  return linalg::GenericOp::create(
+             builder, loc, TypeRange{type}, inputs,
+             ValueRange{createEmpty(type)}, maps, iterators,
+             [&](OpBuilder &b, Location loc, ValueRange args) {
+               linalg::YieldOp::create(b, loc, body(b, loc, args));
+             })
+      .getResult(0);
+}
+
+Value AdjointBuilder::reshape(Value value, RankedTensorType type) {
+  auto from = cast<RankedTensorType>(value.getType());
+  if (from == type)
+    return value;
+  auto groups = getReassociationIndicesForReshape(from, type);
+  assert(groups && "dimensions are neither joined nor taken apart");
+  if (from.getRank() > type.getRank())
+    return tensor::CollapseShapeOp::create(builder, loc, type, value, *groups);
+  return tensor::ExpandShapeOp::create(builder, loc, type, value, *groups);
 }

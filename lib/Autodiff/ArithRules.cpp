@@ -40,10 +40,15 @@ static void attach(MLIRContext *context, Rule) {
   OpT::template attachInterface<ScalarRule<OpT, Rule>>(*context);
 }
 
+/// d times the constant `factor`.
+static Value scaled(ScalarAdjointBuilder &b, Value d, double factor) {
+  return b.mul(d, b.constant(d.getType(), factor));
+}
+
 /// The larger (or smaller) of two values hands its gradient to the operand it
-/// equals. On a tie the right one gets it; beside an operand without gradient a
-/// tie gives none, so that the derivative of max(x, 0) at 0 is 0, and only the
-/// result has to be kept.
+/// equals. Two that are equal get half of it each; beside an operand without
+/// gradient a tie gives none, so that the derivative of max(x, 0) at 0 is 0,
+/// and only the result has to be kept.
 template <typename OpT> static void attachExtremum(MLIRContext *context) {
   attach<OpT>(context, [](OpT op, Value d, ScalarAdjointBuilder &b) {
     constexpr bool isMax = std::is_same_v<OpT, arith::MaximumFOp> ||
@@ -52,9 +57,12 @@ template <typename OpT> static void attachExtremum(MLIRContext *context) {
     Value zero = b.constant(d.getType(), 0.0);
     Value lhs = op.getLhs(), rhs = op.getRhs();
     if (b.isActive(lhs) && b.isActive(rhs)) {
-      Value left = b.compare(beats, lhs, rhs);
-      b.addAdjoint(lhs, b.select(left, d, zero));
-      b.addAdjoint(rhs, b.select(left, zero, d));
+      Value tie = b.compare(arith::CmpFPredicate::OEQ, lhs, rhs);
+      Value share = b.select(tie, scaled(b, d, 0.5), d);
+      Value isLeft = b.compare(beats, lhs, rhs);
+      Value isRight = b.compare(beats, rhs, lhs);
+      b.addAdjoint(lhs, b.select(isRight, zero, share));
+      b.addAdjoint(rhs, b.select(isLeft, zero, share));
       return;
     }
     Value operand = b.isActive(lhs) ? lhs : rhs;
@@ -119,12 +127,18 @@ static void attachArithRules(MLIRContext *context) {
   });
 }
 
-/// d times the constant `factor`.
-static Value scaled(ScalarAdjointBuilder &b, Value d, double factor) {
-  return b.mul(d, b.constant(d.getType(), factor));
+/// erf, or erfc = 1 - erf.
+template <typename OpT> static void attachErf(MLIRContext *context) {
+  attach<OpT>(context, [](OpT op, Value d, ScalarAdjointBuilder &b) {
+    constexpr double sign = std::is_same_v<OpT, math::ErfOp> ? 1.0 : -1.0;
+    Value square = b.mul(op.getOperand(), op.getOperand());
+    Value bell = b.create<math::ExpOp>(b.neg(square));
+    double slope = sign * 2.0 * std::numbers::inv_sqrtpi;
+    b.addAdjoint(op.getOperand(), b.mul(scaled(b, d, slope), bell));
+  });
 }
 
-static void attachMathRules(MLIRContext *context) {
+static void attachExponentialRules(MLIRContext *context) {
   attach<math::ExpOp>(context, [](auto op, Value d, auto &b) {
     b.addAdjoint(op.getOperand(), b.mul(d, op.getResult()));
   });
@@ -143,59 +157,189 @@ static void attachMathRules(MLIRContext *context) {
     b.addAdjoint(op.getOperand(),
                  b.div(scaled(b, d, std::numbers::log2e), op.getOperand()));
   });
+  attach<math::Log10Op>(context, [](auto op, Value d, auto &b) {
+    b.addAdjoint(op.getOperand(),
+                 b.div(scaled(b, d, std::numbers::log10e), op.getOperand()));
+  });
   attach<math::Log1pOp>(context, [](auto op, Value d, auto &b) {
     Value one = b.constant(d.getType(), 1.0);
     b.addAdjoint(op.getOperand(), b.div(d, b.add(op.getOperand(), one)));
   });
-  attach<math::TanhOp>(context, [](auto op, Value d, auto &b) {
-    Value one = b.constant(d.getType(), 1.0);
-    Value square = b.mul(op.getResult(), op.getResult());
-    b.addAdjoint(op.getOperand(), b.mul(d, b.sub(one, square)));
+  attachErf<math::ErfOp>(context);
+  attachErf<math::ErfcOp>(context);
+}
+
+/// The derivative of `OpT` of one operand is `derivative`(x, result, builder).
+template <typename OpT, typename Derivative>
+static void attachUnary(MLIRContext *context, Derivative) {
+  attach<OpT>(context, [](OpT op, Value d, ScalarAdjointBuilder &b) {
+    Value x = op.getOperand();
+    b.addAdjoint(x, b.mul(d, Derivative()(x, op.getResult(), b)));
   });
-  attach<math::ErfOp>(context, [](auto op, Value d, auto &b) {
-    Value square = b.mul(op.getOperand(), op.getOperand());
-    Value bell = b.template create<math::ExpOp>(b.neg(square));
-    b.addAdjoint(op.getOperand(),
-                 b.mul(scaled(b, d, 2.0 * std::numbers::inv_sqrtpi), bell));
+}
+
+static Value square(ScalarAdjointBuilder &b, Value x) { return b.mul(x, x); }
+
+static Value onePlusSquare(ScalarAdjointBuilder &b, Value x) {
+  return b.add(square(b, x), b.constant(x.getType(), 1.0));
+}
+
+/// 1 - x * x, exact near 1.
+static Value oneMinusSquare(ScalarAdjointBuilder &b, Value x) {
+  Value one = b.constant(x.getType(), 1.0);
+  return b.mul(b.sub(one, x), b.add(one, x));
+}
+
+static Value rsqrt(ScalarAdjointBuilder &b, Value x) {
+  return b.create<math::RsqrtOp>(x);
+}
+
+static Value reciprocal(ScalarAdjointBuilder &b, Value x) {
+  return b.div(b.constant(x.getType(), 1.0), x);
+}
+
+static void attachTrigonometricRules(MLIRContext *context) {
+  using Builder = ScalarAdjointBuilder;
+  attachUnary<math::SinOp>(context, [](Value x, Value, Builder &b) {
+    return b.create<math::CosOp>(x);
   });
-  attach<math::SqrtOp>(context, [](auto op, Value d, auto &b) {
+  attachUnary<math::CosOp>(context, [](Value x, Value, Builder &b) {
+    return b.neg(b.create<math::SinOp>(x));
+  });
+  attachUnary<math::TanOp>(
+      context, [](Value, Value y, Builder &b) { return onePlusSquare(b, y); });
+  attachUnary<math::AsinOp>(context, [](Value x, Value, Builder &b) {
+    return rsqrt(b, oneMinusSquare(b, x));
+  });
+  attachUnary<math::AcosOp>(context, [](Value x, Value, Builder &b) {
+    return b.neg(rsqrt(b, oneMinusSquare(b, x)));
+  });
+  attachUnary<math::AtanOp>(context, [](Value x, Value, Builder &b) {
+    return reciprocal(b, onePlusSquare(b, x));
+  });
+  attachUnary<math::SinhOp>(context, [](Value x, Value, Builder &b) {
+    return b.create<math::CoshOp>(x);
+  });
+  attachUnary<math::CoshOp>(context, [](Value x, Value, Builder &b) {
+    return b.create<math::SinhOp>(x);
+  });
+  attachUnary<math::TanhOp>(context, [](Value, Value y, Builder &b) {
+    return b.sub(b.constant(y.getType(), 1.0), square(b, y));
+  });
+  // Not of x * x - 1, which has lost digits near 1.
+  attachUnary<math::AcoshOp>(context, [](Value x, Value, Builder &b) {
+    Value one = b.constant(x.getType(), 1.0);
+    return b.mul(rsqrt(b, b.sub(x, one)), rsqrt(b, b.add(x, one)));
+  });
+  attachUnary<math::AtanhOp>(context, [](Value x, Value, Builder &b) {
+    return reciprocal(b, oneMinusSquare(b, x));
+  });
+  attach<math::Atan2Op>(context, [](auto op, Value d, auto &b) {
+    Value y = op.getLhs(), x = op.getRhs();
+    Value share = b.div(d, b.add(square(b, x), square(b, y)));
+    if (b.isActive(y))
+      b.addAdjoint(y, b.mul(share, x));
+    if (b.isActive(x))
+      b.addAdjoint(x, b.neg(b.mul(share, y)));
+  });
+}
+
+/// The value that is `value` unless `condition` holds.
+static Value unless(ScalarAdjointBuilder &b, Value condition, double instead,
+                    Value value) {
+  return b.select(condition, b.constant(value.getType(), instead), value);
+}
+
+/// At the exponent 0 the derivative by the base is 0, also of 0^0; at the base
+/// 0 the derivative by the exponent is that of a constant.
+static void buildPowAdjoint(math::PowFOp op, Value d, ScalarAdjointBuilder &b) {
+  Value x = op.getLhs(), p = op.getRhs();
+  Value zero = b.constant(d.getType(), 0.0);
+  if (b.isActive(x)) {
+    // For a known exponent the constants are folded, and x^(2-1) is x.
+    Value isFlat = b.compare(arith::CmpFPredicate::OEQ, p, zero);
+    Value less = unless(b, isFlat, 1.0, b.sub(p, b.constant(d.getType(), 1.0)));
+    Value power =
+        matchPattern(less, m_OneFloat()) ? x : b.create<math::PowFOp>(x, less);
+    b.addAdjoint(x, unless(b, isFlat, 0.0, b.mul(b.mul(d, p), power)));
+  }
+  if (b.isActive(p)) {
+    Value base =
+        unless(b, b.compare(arith::CmpFPredicate::OEQ, x, zero), 1.0, x);
+    b.addAdjoint(p,
+                 b.mul(b.mul(d, op.getResult()), b.create<math::LogOp>(base)));
+  }
+}
+
+/// As `buildPowAdjoint`, for an exponent that is an integer.
+static void buildPowAdjoint(math::FPowIOp op, Value d,
+                            ScalarAdjointBuilder &b) {
+  Value x = op.getLhs(), p = op.getRhs();
+  Value zero = b.create<arith::ConstantOp>(
+      cast<TypedAttr>(IntegerAttr::get(p.getType(), 0)));
+  Value one = b.create<arith::ConstantOp>(
+      cast<TypedAttr>(IntegerAttr::get(p.getType(), 1)));
+  Value isFlat = b.create<arith::CmpIOp>(arith::CmpIPredicate::eq, p, zero);
+  Value less =
+      b.create<arith::SelectOp>(isFlat, one, b.create<arith::SubIOp>(p, one));
+  Value factor = b.create<arith::SIToFPOp>(d.getType(), p);
+  Value power = b.create<math::FPowIOp>(x, less);
+  b.addAdjoint(x, unless(b, isFlat, 0.0, b.mul(b.mul(d, factor), power)));
+}
+
+static void attachPowerRules(MLIRContext *context) {
+  using Builder = ScalarAdjointBuilder;
+  attach<math::PowFOp>(
+      context, [](auto op, Value d, Builder &b) { buildPowAdjoint(op, d, b); });
+  attach<math::FPowIOp>(
+      context, [](auto op, Value d, Builder &b) { buildPowAdjoint(op, d, b); });
+  attach<math::SqrtOp>(context, [](auto op, Value d, Builder &b) {
     b.addAdjoint(op.getOperand(), b.div(scaled(b, d, 0.5), op.getResult()));
   });
-  attach<math::RsqrtOp>(context, [](auto op, Value d, auto &b) {
-    Value square = b.mul(op.getResult(), op.getResult());
-    Value cube = b.mul(square, op.getResult());
-    b.addAdjoint(op.getOperand(), b.mul(scaled(b, d, -0.5), cube));
+  attach<math::CbrtOp>(context, [](auto op, Value d, Builder &b) {
+    b.addAdjoint(op.getOperand(),
+                 b.div(scaled(b, d, 1.0 / 3.0), square(b, op.getResult())));
   });
+  attachUnary<math::RsqrtOp>(context, [](Value, Value y, Builder &b) {
+    return scaled(b, b.mul(square(b, y), y), -0.5);
+  });
+}
+
+/// What is linear in pieces.
+static void attachPiecewiseRules(MLIRContext *context) {
+  using Builder = ScalarAdjointBuilder;
   // The derivative at 0 is 0.
-  attach<math::AbsFOp>(context, [](auto op, Value d, auto &b) {
+  attach<math::AbsFOp>(context, [](auto op, Value d, Builder &b) {
     Value x = op.getOperand(), zero = b.constant(d.getType(), 0.0);
     Value above = b.compare(arith::CmpFPredicate::OGT, x, zero);
     Value below = b.compare(arith::CmpFPredicate::OLT, x, zero);
     b.addAdjoint(x, b.select(above, d, b.select(below, b.neg(d), zero)));
   });
-  attach<math::PowFOp>(context, [](auto op, Value d, auto &b) {
-    Value x = op.getLhs(), p = op.getRhs();
-    if (b.isActive(x)) {
-      // For a known exponent the constants are folded, and x^(2-1) is x.
-      Value less = b.sub(p, b.constant(d.getType(), 1.0));
-      Value power = matchPattern(less, m_OneFloat())
-                        ? x
-                        : b.template create<math::PowFOp>(x, less);
-      b.addAdjoint(x, b.mul(b.mul(d, p), power));
-    }
-    if (b.isActive(p))
-      b.addAdjoint(p, b.mul(b.mul(d, op.getResult()),
-                            b.template create<math::LogOp>(x)));
+  // |x| with a sign that has no derivative.
+  attach<math::CopySignOp>(context, [](auto op, Value d, Builder &b) {
+    Value x = op.getLhs(), zero = b.constant(d.getType(), 0.0);
+    Value kept = b.compare(arith::CmpFPredicate::OEQ, op.getResult(), x);
+    Value flat = b.compare(arith::CmpFPredicate::OEQ, x, zero);
+    b.addAdjoint(x, b.select(flat, zero, b.select(kept, d, b.neg(d))));
   });
-  attach<math::SinOp>(context, [](auto op, Value d, auto &b) {
-    Value x = op.getOperand();
-    b.addAdjoint(x, b.mul(d, b.template create<math::CosOp>(x)));
+  // On a limit nothing has a gradient.
+  attach<math::ClampFOp>(context, [](auto op, Value d, Builder &b) {
+    Value x = op.getValue(), zero = b.constant(d.getType(), 0.0);
+    auto give = [&](Value operand, Value lower, Value upper) {
+      Value is = b.compare(arith::CmpFPredicate::OLT, lower, upper);
+      b.addAdjoint(operand, b.select(is, d, zero));
+    };
+    if (b.isActive(op.getMin()))
+      give(op.getMin(), x, op.getMin());
+    if (b.isActive(op.getMax()))
+      give(op.getMax(), op.getMax(), x);
+    if (!b.isActive(x))
+      return;
+    Value above = b.compare(arith::CmpFPredicate::OGT, x, op.getMin());
+    Value below = b.compare(arith::CmpFPredicate::OLT, x, op.getMax());
+    b.addAdjoint(x, b.select(above, b.select(below, d, zero), zero));
   });
-  attach<math::CosOp>(context, [](auto op, Value d, auto &b) {
-    Value x = op.getOperand();
-    b.addAdjoint(x, b.neg(b.mul(d, b.template create<math::SinOp>(x))));
-  });
-  attach<math::FmaOp>(context, [](auto op, Value d, auto &b) {
+  attach<math::FmaOp>(context, [](auto op, Value d, Builder &b) {
     if (b.isActive(op.getA()))
       b.addAdjoint(op.getA(), b.mul(d, op.getB()));
     if (b.isActive(op.getB()))
@@ -203,7 +347,7 @@ static void attachMathRules(MLIRContext *context) {
     b.addAdjoint(op.getC(), d);
   });
   // Steps are flat.
-  auto flat = [](auto op, Value d, auto &b) {};
+  auto flat = [](auto op, Value d, Builder &b) {};
   attach<math::FloorOp>(context, flat);
   attach<math::CeilOp>(context, flat);
   attach<math::RoundOp>(context, flat);
@@ -215,6 +359,9 @@ void weir::registerArithRules(DialectRegistry &registry) {
   registry.addExtension(
       +[](MLIRContext *context, arith::ArithDialect *, math::MathDialect *) {
         attachArithRules(context);
-        attachMathRules(context);
+        attachExponentialRules(context);
+        attachTrigonometricRules(context);
+        attachPowerRules(context);
+        attachPiecewiseRules(context);
       });
 }

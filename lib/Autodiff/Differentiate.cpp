@@ -88,10 +88,10 @@ static LogicalResult checkModel(func::FuncOp model) {
     if (isa<AccumulateOp, ReportOp>(op))
       return op.emitOpError(
           "belongs behind weir-differentiate, not in a model");
-    if (op.getNumRegions() > 0 && !isa<linalg::LinalgOp>(op))
+    if (op.getNumRegions() > 0 && !isa<linalg::LinalgOp, tensor::PadOp>(op))
       return op.emitOpError(
-          "has a region: a model has no control flow, and only linalg ops have "
-          "bodies");
+          "has a region: a model has no control flow, and only linalg ops and "
+          "tensor.pad have bodies");
   }
   return success();
 }
@@ -174,9 +174,10 @@ static LogicalResult buildAdjointOf(Operation *op, const Activity &activity,
   auto rule = dyn_cast<DifferentiableOpInterface>(op);
   if (!rule)
     return op->emitOpError(
-        "has no derivative rule; give it one by attaching "
-        "DifferentiableOpInterface, or mark it 'weir.stop_gradient' if no "
-        "gradient shall flow through it");
+        "has no derivative rule; give it one in a rule file "
+        "(DifferentiableOpInterface), write it as a 'weir.custom' op with a "
+        "backward of its own, or mark it 'weir.stop_gradient' if no gradient "
+        "shall flow through it");
   builder.startAdjointOf(op);
   return rule.buildAdjoint(builder);
 }

@@ -9,17 +9,23 @@
 // linalg.generic is differentiated by reverse mode inside its body: each
 // operand that wants an adjoint gets one generic over the same loops, which
 // reads of the forward only what its slice of the scalar adjoint needs, and
-// sums over the loops that the operand does not have.
+// sums over the loops that the operand does not have. Where the operand's map
+// is no projected permutation, AffineScatter adds what several positions read.
 //
 //===----------------------------------------------------------------------===//
 
 #include "weir/Analysis/JointGraph.h"
+#include "weir/Autodiff/AffineScatter.h"
 #include "weir/Autodiff/DifferentiableOpInterface.h"
 #include "weir/Dialect/IR/WeirDialect.h"
 
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/OwningOpRef.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
@@ -46,7 +52,7 @@ public:
 
 private:
   /// What a result is to the loops.
-  enum class Kind { Elementwise, Sum, Extremum };
+  enum class Kind { Elementwise, Sum, Product, Extremum };
 
   bool isReduced(int64_t result) {
     return op.getMatchingIndexingMap(op.getDpsInitOperand(result))
@@ -54,8 +60,12 @@ private:
   }
   void makeScratch();
   LogicalResult classify();
+  LogicalResult refuseReduction();
   void seedExtremum(int64_t result, ScalarAdjointBuilder &scalars);
+  void seedProduct(int64_t result, ScalarAdjointBuilder &scalars);
+  AffineMap getRowMap(int64_t result);
   Value materialize(Value scalar, AffineMap map, RankedTensorType type);
+  Value materializeAdjoint(Value scalar, const Source &source);
 
   /// The ops that compute `scalar`, in order, and the scratch arguments that
   /// they read. With `useResults`, values that the forward yields are read and
@@ -75,7 +85,7 @@ private:
   /// A copy of the body that the scalar adjoint is appended to. Its arguments
   /// are those of the body, then per result its value, then per result its
   /// adjoint.
-  Region scratch;
+  OwningOpRef<ModuleOp> scratch;
   Block *block = nullptr;
   SmallVector<Source> sources;
   SmallVector<Value> yielded;
@@ -83,12 +93,14 @@ private:
   /// The argument that holds what the forward yielded.
   DenseMap<Value, BlockArgument> resultOf;
   unsigned firstInit = 0, firstResult = 0, firstAdjoint = 0;
+  /// Per result the adjoint of its initial value, where it is reduced.
+  SmallVector<Value> initAdjoints;
 };
 } // namespace
 
 void GenericAdjoint::makeScratch() {
-  block = new Block();
-  scratch.push_back(block);
+  scratch = ModuleOp::create(op.getLoc());
+  block = scratch->getBody();
   Block *body = op.getBlock();
   IRMapping mapping;
   auto addSource = [&](Value tensor, AffineMap map, Location loc) {
@@ -126,46 +138,172 @@ void GenericAdjoint::makeScratch() {
     yielded.push_back(mapping.lookupOrDefault(value));
 }
 
-/// If `value` is the larger or smaller of the running value `accumulator` and
-/// something else, returns the something else.
-static Value matchExtremum(Value value, Value accumulator) {
-  Operation *extremum = value.getDefiningOp();
-  if (!isa_and_nonnull<arith::MaximumFOp, arith::MaxNumFOp, arith::MinimumFOp,
-                       arith::MinNumFOp>(extremum) ||
-      !accumulator.hasOneUse())
+/// The element of a tensor whose elements are one known constant, else null.
+static TypedAttr getSplat(Value tensor) {
+  Attribute constant;
+  if (auto fill = tensor.getDefiningOp<linalg::FillOp>())
+    return matchPattern(fill.value(), m_Constant(&constant))
+               ? dyn_cast<TypedAttr>(constant)
+               : TypedAttr();
+  if (!matchPattern(tensor, m_Constant(&constant)))
     return {};
-  Value lhs = extremum->getOperand(0), rhs = extremum->getOperand(1);
+  auto splat = dyn_cast<SplatElementsAttr>(constant);
+  return splat ? cast<TypedAttr>(splat.getSplatValue<Attribute>())
+               : TypedAttr();
+}
+
+static Value multiply(AdjointBuilder &builder, Value a, Value b) {
+  return builder.createElementwise(
+      cast<RankedTensorType>(a.getType()), {a, b},
+      [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        return arith::MulFOp::create(b, loc, args[0], args[1]);
+      });
+}
+
+/// The products of `rows` over all dimensions behind those of `type`.
+static Value multiplyRows(AdjointBuilder &builder, RankedTensorType type,
+                          Value rows, unsigned rank) {
+  OpBuilder &b = builder.getBuilder();
+  SmallVector<utils::IteratorType> iterators(rank,
+                                             utils::IteratorType::reduction);
+  std::fill_n(iterators.begin(), type.getRank(), utils::IteratorType::parallel);
+  Value one = arith::ConstantOp::create(
+      b, builder.getLoc(), b.getFloatAttr(type.getElementType(), 1.0));
+  Value init = linalg::FillOp::create(b, builder.getLoc(), one,
+                                      builder.createEmpty(type))
+                   .getResult(0);
+  AffineMap all = b.getMultiDimIdentityMap(rank);
+  return linalg::GenericOp::create(
+             b, builder.getLoc(), TypeRange{type}, rows, init,
+             ArrayRef<AffineMap>{all, all.getMajorSubMap(type.getRank())},
+             iterators,
+             [](OpBuilder &b, Location loc, ValueRange args) {
+               Value product = arith::MulFOp::create(b, loc, args[1], args[0]);
+               linalg::YieldOp::create(b, loc, product);
+             })
+      .getResult(0);
+}
+
+/// `rows`, of two dimensions, with each row turned left by `distance`.
+static Value turnRows(AdjointBuilder &builder, Value rows, int64_t distance) {
+  auto type = cast<RankedTensorType>(rows.getType());
+  int64_t count = type.getDimSize(0), length = type.getDimSize(1);
+  distance %= length;
+  if (distance == 0)
+    return rows;
+  OpBuilder &b = builder.getBuilder();
+  SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
+  auto move = [&](Value target, int64_t from, int64_t to, int64_t width) {
+    SmallVector<OpFoldResult> sizes{b.getIndexAttr(count),
+                                    b.getIndexAttr(width)};
+    Value part = tensor::ExtractSliceOp::create(
+        b, builder.getLoc(), rows,
+        ArrayRef<OpFoldResult>{b.getIndexAttr(0), b.getIndexAttr(from)}, sizes,
+        strides);
+    return tensor::InsertSliceOp::create(
+               b, builder.getLoc(), part, target,
+               ArrayRef<OpFoldResult>{b.getIndexAttr(0), b.getIndexAttr(to)},
+               sizes, strides)
+        .getResult();
+  };
+  Value turned =
+      move(builder.createEmpty(type), distance, 0, length - distance);
+  return move(turned, 0, length - distance, distance);
+}
+
+/// For every element the product of all others of its row, which is everything
+/// behind the first `outer` dimensions. A row is taken as a ring: the others of
+/// an element are the n - 1 that follow it. Products of 1, 2, 4, ... neighbours
+/// come from one another by doubling, and make up n - 1 as its binary digits
+/// do.
+static Value productOfOthers(AdjointBuilder &builder, Value factors,
+                             int64_t outer) {
+  auto type = cast<RankedTensorType>(factors.getType());
+  int64_t count = computeProduct(type.getShape().take_front(outer));
+  int64_t length = computeProduct(type.getShape().drop_front(outer));
+  auto rowsType = RankedTensorType::get({count, length}, type.getElementType());
+  Value flat = builder.reshape(
+      factors, RankedTensorType::get({count * length}, type.getElementType()));
+  Value power = builder.reshape(flat, rowsType), product;
+  int64_t covered = 0;
+  for (int64_t width = 1; width < length; width *= 2) {
+    if ((length - 1) & width) {
+      Value next = turnRows(builder, power, covered + 1);
+      product = product ? multiply(builder, product, next) : next;
+      covered += width;
+    }
+    if (2 * width < length)
+      power = multiply(builder, power, turnRows(builder, power, width));
+  }
+  if (!product)
+    product = builder.createElementwise(
+        rowsType, {}, [&](OpBuilder &b, Location loc, ValueRange) -> Value {
+          return arith::ConstantOp::create(
+              b, loc, b.getFloatAttr(type.getElementType(), 1.0));
+        });
+  return builder.reshape(
+      builder.reshape(product, cast<RankedTensorType>(flat.getType())), type);
+}
+
+/// If `value` combines, by one of the ops `OpTs`, the running value
+/// `accumulator` and something else, returns the something else.
+template <typename... OpTs>
+static Value matchCombiner(Value value, Value accumulator) {
+  Operation *combiner = value.getDefiningOp();
+  if (!isa_and_nonnull<OpTs...>(combiner) || !accumulator.hasOneUse())
+    return {};
+  Value lhs = combiner->getOperand(0), rhs = combiner->getOperand(1);
   return lhs == accumulator ? rhs : rhs == accumulator ? lhs : Value();
 }
 
+static Value matchExtremum(Value value, Value accumulator) {
+  return matchCombiner<arith::MaximumFOp, arith::MaxNumFOp, arith::MinimumFOp,
+                       arith::MinNumFOp>(value, accumulator);
+}
+
+static Value matchProduct(Value value, Value accumulator) {
+  return matchCombiner<arith::MulFOp>(value, accumulator);
+}
+
+LogicalResult GenericAdjoint::refuseReduction() {
+  return op.emitOpError("has no derivative rule for this reduction; known are "
+                        "sums, products, maxima and minima");
+}
+
 LogicalResult GenericAdjoint::classify() {
+  initAdjoints.resize(yielded.size());
   for (auto [i, value] : llvm::enumerate(yielded)) {
     Value accumulator = block->getArgument(firstInit + i);
+    AffineMap map = sources[firstResult + i].map;
+    if (!map.isProjectedPermutation() && builder.getAdjoint(op.getResult(i)))
+      return op.emitOpError("has no derivative rule for result #")
+             << i << ", whose map is not a projected permutation of the loops";
     if (!isReduced(i)) {
       kinds.push_back(Kind::Elementwise);
       if (value.getDefiningOp() &&
           !value.getDefiningOp()->hasTrait<OpTrait::ConstantLike>())
         resultOf.try_emplace(value, block->getArgument(firstResult + i));
+    } else if (!accumulator.hasOneUse() &&
+               builder.getAdjoint(op.getResult(i))) {
+      return refuseReduction();
+    } else if (matchExtremum(value, accumulator)) {
+      kinds.push_back(Kind::Extremum);
+    } else if (matchProduct(value, accumulator)) {
+      kinds.push_back(Kind::Product);
     } else {
-      kinds.push_back(matchExtremum(value, accumulator) ? Kind::Extremum
-                                                        : Kind::Sum);
+      kinds.push_back(Kind::Sum);
     }
-    if (kinds.back() == Kind::Extremum &&
-        builder.isActive(*op.getDpsInitOperand(i)))
-      return op.emitOpError("has no derivative rule for an initial value of a "
-                            "maximum or minimum that depends on a variable");
   }
   return success();
 }
 
 /// The adjoint of a maximum goes to the elements that equal it, in equal parts
-/// if there is more than one.
+/// if there is more than one. An initial value that has a gradient is one of
+/// the elements.
 void GenericAdjoint::seedExtremum(int64_t result,
                                   ScalarAdjointBuilder &scalars) {
   Value element =
       matchExtremum(yielded[result], block->getArgument(firstInit + result));
-  if (!scalars.isActive(element))
-    return;
   BlockArgument extremum = block->getArgument(firstResult + result);
   BlockArgument adjoint = block->getArgument(firstAdjoint + result);
   Type type = element.getType();
@@ -176,22 +314,72 @@ void GenericAdjoint::seedExtremum(int64_t result,
   Source &source = sources[adjoint.getArgNumber()];
   auto tensorType = cast<RankedTensorType>(source.tensor.getType());
   Value winners = materialize(one, source.map, tensorType);
-  OpBuilder &b = builder.getBuilder();
-  AffineMap identity = b.getMultiDimIdentityMap(tensorType.getRank());
-  SmallVector<utils::IteratorType> iterators(tensorType.getRank(),
-                                             utils::IteratorType::parallel);
-  source.tensor =
-      linalg::GenericOp::create(
-          b, builder.getLoc(), TypeRange{tensorType},
-          ValueRange{source.tensor, winners},
-          ValueRange{builder.createEmpty(tensorType)},
-          ArrayRef<AffineMap>{identity, identity, identity}, iterators,
-          [](OpBuilder &b, Location loc, ValueRange args) {
-            Value share = arith::DivFOp::create(b, loc, args[0], args[1]);
-            linalg::YieldOp::create(b, loc, share);
-          })
-          .getResult(0);
+  OpOperand *init = op.getDpsInitOperand(result);
+  Value initWins;
+  if (builder.isActive(*init)) {
+    initWins = builder.createElementwise(
+        tensorType, {init->get(), op.getResult(result)},
+        [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+          Value wins = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ,
+                                             args[0], args[1]);
+          return arith::UIToFPOp::create(b, loc, args[0].getType(), wins);
+        });
+    winners = builder.createElementwise(
+        tensorType, {winners, initWins},
+        [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+          return arith::AddFOp::create(b, loc, args[0], args[1]);
+        });
+  }
+  source.tensor = builder.createElementwise(
+      tensorType, {source.tensor, winners},
+      [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        return arith::DivFOp::create(b, loc, args[0], args[1]);
+      });
+  if (initWins)
+    initAdjoints[result] = multiply(builder, source.tensor, initWins);
   scalars.seed(element, scalars.select(wins, adjoint, zero));
+}
+
+/// From the loops to the dimensions of a result and then those that it is
+/// reduced over.
+AffineMap GenericAdjoint::getRowMap(int64_t result) {
+  SmallVector<AffineExpr> exprs(sources[firstResult + result].map.getResults());
+  for (unsigned loop = 0; loop < loops; ++loop) {
+    AffineExpr dim = getAffineDimExpr(loop, op.getContext());
+    if (!llvm::is_contained(exprs, dim))
+      exprs.push_back(dim);
+  }
+  return AffineMap::get(loops, 0, exprs, op.getContext());
+}
+
+/// The adjoint of a product goes to each factor times the product of all other
+/// factors, which is computed as such: a division by the factor would be wrong
+/// where it is zero.
+void GenericAdjoint::seedProduct(int64_t result,
+                                 ScalarAdjointBuilder &scalars) {
+  Value factor =
+      matchProduct(yielded[result], block->getArgument(firstInit + result));
+  BlockArgument adjoint = block->getArgument(firstAdjoint + result);
+  Source &source = sources[adjoint.getArgNumber()];
+  auto type = cast<RankedTensorType>(source.tensor.getType());
+  AffineMap map = getRowMap(result);
+  SmallVector<int64_t> shape =
+      applyPermutationMap(map, ArrayRef(op.getStaticLoopRanges()));
+  auto rowsType = RankedTensorType::get(shape, type.getElementType());
+  Value rows = materialize(factor, map, rowsType);
+  OpOperand *init = op.getDpsInitOperand(result);
+  if (builder.isActive(*init))
+    initAdjoints[result] =
+        multiply(builder, source.tensor,
+                 multiplyRows(builder, type, rows, map.getNumResults()));
+  TypedAttr constant = getSplat(init->get());
+  if (!constant || !matchPattern(constant, m_OneFloat()))
+    source.tensor = multiply(builder, source.tensor, init->get());
+  Value others = productOfOthers(builder, rows, type.getRank());
+  sources.push_back({others, map});
+  BlockArgument rest =
+      block->addArgument(type.getElementType(), builder.getLoc());
+  scalars.seed(factor, scalars.mul(adjoint, rest));
 }
 
 GenericAdjoint::Slice GenericAdjoint::slice(Value scalar, bool useResults) {
@@ -245,16 +433,6 @@ int64_t GenericAdjoint::getKeptBytes(const Slice &slice) {
 static bool isCheap(Operation *op) {
   return isa<arith::ArithDialect, linalg::LinalgDialect>(op->getDialect()) &&
          !isa<arith::DivFOp, arith::RemFOp>(op);
-}
-
-/// The element of a tensor whose elements are one known constant, else null.
-static TypedAttr getSplat(Value tensor) {
-  Attribute constant;
-  if (!matchPattern(tensor, m_Constant(&constant)))
-    return {};
-  auto splat = dyn_cast<SplatElementsAttr>(constant);
-  return splat ? cast<TypedAttr>(splat.getSplatValue<Attribute>())
-               : TypedAttr();
 }
 
 /// Clones `op`, or maps its results to what it folds to now that more of its
@@ -348,6 +526,22 @@ Value GenericAdjoint::materialize(Value scalar, AffineMap map,
       .getResult(0);
 }
 
+/// Null if the operand's map is not linear.
+Value GenericAdjoint::materializeAdjoint(Value scalar, const Source &source) {
+  auto type = cast<RankedTensorType>(source.tensor.getType());
+  if (source.map.isProjectedPermutation())
+    return materialize(scalar, source.map, type);
+  std::optional<AffineScatter> scatter =
+      AffineScatter::get(source.map, type.getShape(), op.getStaticLoopRanges());
+  if (!scatter)
+    return {};
+  Value contributions =
+      materialize(scalar, scatter->getContributionMap(),
+                  RankedTensorType::get(scatter->getContributionShape(),
+                                        type.getElementType()));
+  return scatter->build(builder, contributions);
+}
+
 LogicalResult GenericAdjoint::build() {
   makeScratch();
   if (failed(classify()))
@@ -368,25 +562,25 @@ LogicalResult GenericAdjoint::build() {
     unsigned i = result.getResultNumber();
     if (!builder.getAdjoint(result))
       continue;
+    BlockArgument adjoint = block->getArgument(firstAdjoint + i);
+    if (kinds[i] == Kind::Sum)
+      initAdjoints[i] = sources[adjoint.getArgNumber()].tensor;
     if (kinds[i] == Kind::Extremum)
       seedExtremum(i, scalars);
+    else if (kinds[i] == Kind::Product)
+      seedProduct(i, scalars);
     else
-      scalars.seed(yielded[i], block->getArgument(firstAdjoint + i));
+      scalars.seed(yielded[i], adjoint);
   }
   if (failed(scalars.propagate()))
     return failure();
 
-  auto unsupportedReduction = [&] {
-    return op.emitOpError(
-        "has no derivative rule for this reduction; known are "
-        "sums, maxima and minima");
-  };
   for (OpResult result : op->getResults()) {
     unsigned i = result.getResultNumber();
     if (kinds[i] == Kind::Sum && builder.getAdjoint(result) &&
         scalars.getAdjoint(block->getArgument(firstInit + i)) !=
             block->getArgument(firstAdjoint + i))
-      return unsupportedReduction();
+      return refuseReduction();
   }
 
   for (OpOperand &operand : op->getOpOperands()) {
@@ -395,7 +589,7 @@ LogicalResult GenericAdjoint::build() {
     BlockArgument argument = block->getArgument(operand.getOperandNumber());
     if (operand.getOperandNumber() >= firstInit &&
         kinds[operand.getOperandNumber() - firstInit] != Kind::Elementwise) {
-      if (Value adjoint = builder.getAdjoint(op.getTiedOpResult(&operand)))
+      if (Value adjoint = initAdjoints[operand.getOperandNumber() - firstInit])
         builder.addAdjoint(operand, adjoint);
       continue;
     }
@@ -409,18 +603,17 @@ LogicalResult GenericAdjoint::build() {
         builder.addAdjoint(operand, sources[passed.getArgNumber()].tensor);
         continue;
       }
-    if (!source.map.isProjectedPermutation())
-      return op.emitOpError("has no derivative rule for operand #")
-             << operand.getOperandNumber()
-             << ", whose map is not a projected permutation of the loops";
     for (BlockArgument used : slice(adjoint, /*useResults=*/true).arguments)
       if (used.getArgNumber() >= firstInit &&
           used.getArgNumber() < firstResult &&
           kinds[used.getArgNumber() - firstInit] != Kind::Elementwise)
-        return unsupportedReduction();
-    builder.addAdjoint(
-        operand, materialize(adjoint, source.map,
-                             cast<RankedTensorType>(source.tensor.getType())));
+        return refuseReduction();
+    Value sum = materializeAdjoint(adjoint, source);
+    if (!sum)
+      return op.emitOpError("has no derivative rule for operand #")
+             << operand.getOperandNumber()
+             << ", whose map is not linear in the loops";
+    builder.addAdjoint(operand, sum);
   }
   return success();
 }
@@ -444,13 +637,7 @@ struct GenericRule : OpRule<GenericRule, linalg::GenericOp> {
 struct ContractRule : OpRule<ContractRule, linalg::ContractOp> {
   LogicalResult buildAdjoint(Operation *op, AdjointBuilder &builder) const {
     auto contract = cast<linalg::ContractOp>(op);
-    auto type = cast<RankedTensorType>(op->getResult(0).getType());
     Value adjoint = builder.getAdjoint(op->getResult(0));
-    for (Value input : contract.getInputs())
-      if (getElementTypeOrSelf(input.getType()) != type.getElementType())
-        return op->emitOpError("has no derivative rule for factors and results "
-                               "of different element types");
-
     SmallVector<AffineMap> maps = contract.getIndexingMapsArray();
     for (unsigned i : {0u, 1u}) {
       OpOperand &factor = op->getOpOperand(i);
@@ -467,35 +654,64 @@ struct ContractRule : OpRule<ContractRule, linalg::ContractOp> {
       builder.addAdjoint(
           factor,
           createProduct(builder, cast<RankedTensorType>(factor.get().getType()),
-                        factors, newMaps));
+                        factors, newMaps, contract.getCast()));
     }
     builder.addAdjoint(contract.getOutputsMutable()[0], adjoint);
     return success();
   }
 
 private:
-  /// A contract, or an elementwise generic if there is nothing to sum over,
-  /// which a contract must have: the adjoint of a factor that has all loops.
+  /// A contract, or a generic that is one without the sum: a contract must have
+  /// something to sum over, which the adjoint of a factor with all loops has
+  /// not. Factors of mixed types are multiplied and summed in the wider of the
+  /// type of the result's adjoint and that of the factor.
   static Value createProduct(AdjointBuilder &builder, RankedTensorType type,
-                             ValueRange factors, ArrayRef<AffineMap> maps) {
+                             ValueRange factors, ArrayRef<AffineMap> maps,
+                             linalg::TypeFn cast) {
     OpBuilder &b = builder.getBuilder();
     Location loc = builder.getLoc();
-    if (maps[2].getNumResults() < maps[2].getNumDims())
-      return linalg::ContractOp::create(b, loc, TypeRange{type}, factors,
-                                        ValueRange{builder.createZeros(type)},
-                                        b.getAffineMapArrayAttr(maps))
-          .getResult(0);
-    SmallVector<utils::IteratorType> iterators(maps[2].getNumDims(),
-                                               utils::IteratorType::parallel);
-    return linalg::GenericOp::create(
-               b, loc, TypeRange{type}, factors,
-               ValueRange{builder.createEmpty(type)}, maps, iterators,
-               [](OpBuilder &b, Location loc, ValueRange args) {
-                 Value product =
-                     arith::MulFOp::create(b, loc, args[0], args[1]);
-                 linalg::YieldOp::create(b, loc, product);
-               })
-        .getResult(0);
+    RankedTensorType wide = type;
+    for (Value factor : factors)
+      if (auto element =
+              dyn_cast<FloatType>(getElementTypeOrSelf(factor.getType()));
+          element && element.getWidth() > wide.getElementTypeBitWidth())
+        wide = RankedTensorType::get(type.getShape(), element);
+    bool sums = maps[2].getNumResults() < maps[2].getNumDims();
+    Value init = sums ? builder.createZeros(wide) : builder.createEmpty(wide);
+    Value product;
+    if (sums) {
+      auto contract = linalg::ContractOp::create(b, loc, TypeRange{wide},
+                                                 factors, ValueRange{init},
+                                                 b.getAffineMapArrayAttr(maps));
+      if (cast != linalg::TypeFn::cast_signed)
+        contract.setCast(cast);
+      product = contract.getResult(0);
+    } else {
+      SmallVector<utils::IteratorType> iterators(maps[2].getNumDims(),
+                                                 utils::IteratorType::parallel);
+      product =
+          linalg::GenericOp::create(
+              b, loc, TypeRange{wide}, factors, ValueRange{init}, maps,
+              iterators,
+              [&](OpBuilder &b, Location loc, ValueRange args) {
+                Type element = wide.getElementType();
+                bool isUnsigned = cast == linalg::TypeFn::cast_unsigned;
+                Value lhs =
+                    convertScalarToDtype(b, loc, args[0], element, isUnsigned);
+                Value rhs =
+                    convertScalarToDtype(b, loc, args[1], element, isUnsigned);
+                Value product = arith::MulFOp::create(b, loc, lhs, rhs);
+                linalg::YieldOp::create(b, loc, product);
+              })
+              .getResult(0);
+    }
+    if (wide == type)
+      return product;
+    return builder.createElementwise(
+        type, product, [&](OpBuilder &b, Location loc, ValueRange args) {
+          return convertScalarToDtype(b, loc, args[0], type.getElementType(),
+                                      /*isUnsignedCast=*/false);
+        });
   }
 };
 

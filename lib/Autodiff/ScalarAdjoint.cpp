@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "weir/Autodiff/ScalarAdjoint.h"
+#include "weir/Autodiff/Activity.h"
 #include "weir/Autodiff/DifferentiableOpInterface.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -22,9 +23,10 @@ ScalarAdjointBuilder::ScalarAdjointBuilder(Block &block, MLIRContext *context)
 }
 
 void ScalarAdjointBuilder::findActiveValues() {
+  auto isActiveValue = [&](Value value) { return isActive(value); };
   for (Operation *op : primal)
-    if (llvm::any_of(op->getOperands(),
-                     [&](Value operand) { return isActive(operand); }))
+    if (llvm::any_of(op->getOperands(), isActiveValue) ||
+        llvm::any_of(getCapturedValues(op), isActiveValue))
       for (Value result : op->getResults())
         if (isa<FloatType>(result.getType()))
           active.insert(result);
@@ -37,21 +39,20 @@ void ScalarAdjointBuilder::seed(Value value, Value adjoint) {
 
 LogicalResult ScalarAdjointBuilder::propagate() {
   for (Operation *op : llvm::reverse(primal)) {
-    if (op->getNumResults() != 1)
-      continue;
-    Value adjoint = getAdjoint(op->getResult(0));
-    if (!adjoint)
+    if (llvm::none_of(op->getResults(),
+                      [&](Value result) { return getAdjoint(result); }))
       continue;
     auto rule = dyn_cast<DifferentiableScalarOpInterface>(op);
     // Not at the op: it is a copy whose operands mean nothing to the user.
-    if (!rule)
+    if (!rule || op->getNumResults() != 1)
       return emitError(op->getLoc())
              << "'" << op->getName()
-             << "' op has no derivative rule; give it one by attaching "
-                "DifferentiableScalarOpInterface, or put 'weir.stop_gradient' "
-                "on the op around it if no gradient shall flow";
+             << "' op has no derivative rule; give it one in a rule file "
+                "(DifferentiableScalarOpInterface), write the op around it as "
+                "a 'weir.custom' op with a backward of its own, or put "
+                "'weir.stop_gradient' there if no gradient shall flow";
     loc = op->getLoc();
-    rule.buildScalarAdjoint(*this, adjoint);
+    rule.buildScalarAdjoint(*this, getAdjoint(op->getResult(0)));
   }
   return success();
 }

@@ -10,6 +10,7 @@
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
@@ -69,45 +70,159 @@ static bool isElementwiseOnTensors(Operation *op) {
          llvm::all_of(op->getResultTypes(), isTensor);
 }
 
-/// Whether a structured op is a product of two tensors of one element type.
+/// Whether a structured op is a product of two tensors of one element type
+/// that can be written as a contract, in which every loop has a factor.
 static bool isProduct(linalg::LinalgOp op) {
   if (!linalg::isaContractionOpInterface(op) || op.getNumDpsInputs() != 2 ||
       op.getNumDpsInits() != 1)
     return false;
   Type element = getElementTypeOrSelf(op->getResult(0).getType());
-  return isa<FloatType>(element) &&
-         llvm::all_of(op->getOperandTypes(), [&](Type type) {
-           return getElementTypeOrSelf(type) == element;
-         });
+  if (!isa<FloatType>(element) ||
+      llvm::any_of(op->getOperandTypes(), [&](Type type) {
+        return getElementTypeOrSelf(type) != element;
+      }))
+    return false;
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  for (unsigned loop = 0; loop < op.getNumLoops(); ++loop) {
+    bool lhs = maps[0].isFunctionOfDim(loop);
+    bool rhs = maps[1].isFunctionOfDim(loop);
+    bool result = maps[2].isFunctionOfDim(loop);
+    if (!(lhs && rhs) && !(result && (lhs || rhs)))
+      return false;
+  }
+  return llvm::all_of(
+      maps, [](AffineMap map) { return map.isProjectedPermutation(); });
+}
+
+/// Named products become contracts, all other named ops generics.
+static void raiseNamed(IRRewriter &rewriter, linalg::LinalgOp op) {
+  rewriter.setInsertionPoint(op);
+  if (isProduct(op)) {
+    auto contract = linalg::ContractOp::create(
+        rewriter, op.getLoc(), op->getResultTypes(), op.getDpsInputs(),
+        ValueRange(op.getDpsInits()), op.getIndexingMaps());
+    setMarks(contract, getMarks(op));
+    rewriter.replaceOp(op, contract->getResults());
+    return;
+  }
+  SmallVector<NamedAttribute> found = getMarks(op);
+  FailureOr<linalg::GenericOp> generic =
+      linalg::generalizeNamedOp(rewriter, op);
+  if (succeeded(generic))
+    setMarks(*generic, found);
+}
+
+/// The ops of a kind between `before`, or the start of the block if it is null,
+/// and `op`.
+template <typename OpT>
+static SmallVector<OpT> getOpsBetween(Operation *before, Operation *op) {
+  auto first =
+      before ? std::next(before->getIterator()) : op->getBlock()->begin();
+  SmallVector<OpT> ops;
+  for (Operation &part : llvm::make_range(first, op->getIterator()))
+    if (auto found = dyn_cast<OpT>(part))
+      ops.push_back(found);
+  return ops;
+}
+
+/// Gives the marks of `op` to the generics that replace it: a stage begins at
+/// the first, and gradients are stopped at all.
+static void markParts(Operation *before, Operation *op) {
+  SmallVector<NamedAttribute> found = getMarks(op);
+  for (linalg::GenericOp generic :
+       getOpsBetween<linalg::GenericOp>(before, op)) {
+    setMarks(generic, found);
+    llvm::erase_if(found, [](NamedAttribute mark) {
+      return mark.getName() == attr::stageBegin;
+    });
+  }
+}
+
+/// `linalg.softmax` as the generics that it stands for. The maximum that it
+/// subtracts cancels, so no gradient flows through it.
+static void raiseSoftmax(IRRewriter &rewriter, linalg::SoftmaxOp op) {
+  Operation *before = op->getPrevNode();
+  rewriter.setInsertionPoint(op);
+  FailureOr<SmallVector<Value>> results = op.decomposeOperation(rewriter);
+  if (failed(results))
+    return;
+  for (linalg::GenericOp generic : getOpsBetween<linalg::GenericOp>(before, op))
+    if (llvm::any_of(*generic.getBody(), [](Operation &inner) {
+          return isa<arith::MaxNumFOp, arith::MaximumFOp>(inner);
+        }))
+      generic->setAttr(attr::stopGradient, rewriter.getUnitAttr());
+  markParts(before, op);
+  rewriter.replaceOp(op, *results);
+}
+
+/// `tensor.pad` as a fill and an insertion.
+static void raisePad(IRRewriter &rewriter, tensor::PadOp op) {
+  SmallVector<NamedAttribute> found = getMarks(op);
+  rewriter.setInsertionPoint(op);
+  FailureOr<Operation *> insert =
+      linalg::rewriteInDestinationPassingStyle(rewriter, op);
+  if (succeeded(insert))
+    setMarks(*insert, found);
+}
+
+/// A fill with an element of a tensor as a generic that broadcasts it, so that
+/// the element can have a gradient.
+static void raiseFill(IRRewriter &rewriter, linalg::FillOp op) {
+  auto extract = op.value().getDefiningOp<tensor::ExtractOp>();
+  if (!extract)
+    return;
+  auto type = cast<RankedTensorType>(op.getResult(0).getType());
+  SmallVector<AffineExpr> position;
+  for (Value index : extract.getIndices()) {
+    std::optional<int64_t> constant = getConstantIntValue(index);
+    if (!constant)
+      return;
+    position.push_back(rewriter.getAffineConstantExpr(*constant));
+  }
+  rewriter.setInsertionPoint(op);
+  SmallVector<utils::IteratorType> iterators(type.getRank(),
+                                             utils::IteratorType::parallel);
+  auto generic = linalg::GenericOp::create(
+      rewriter, op.getLoc(), TypeRange{type}, extract.getTensor(),
+      ValueRange(op.getOutputs()),
+      ArrayRef<AffineMap>{
+          AffineMap::get(type.getRank(), 0, position, op.getContext()),
+          rewriter.getMultiDimIdentityMap(type.getRank())},
+      iterators, [](OpBuilder &b, Location loc, ValueRange args) {
+        linalg::YieldOp::create(b, loc, args[0]);
+      });
+  setMarks(generic, getMarks(op));
+  rewriter.replaceOp(op, generic.getResults());
+}
+
+/// The only scalar op of two results as two ops.
+static void splitSincos(IRRewriter &rewriter, func::FuncOp model) {
+  model.walk([&](math::SincosOp op) {
+    rewriter.setInsertionPoint(op);
+    rewriter.replaceOp(
+        op, {math::SinOp::create(rewriter, op.getLoc(), op.getOperand()),
+             math::CosOp::create(rewriter, op.getLoc(), op.getOperand())});
+  });
 }
 
 LogicalResult weir::raiseToStructuredForm(func::FuncOp model) {
   IRRewriter rewriter(model.getContext());
   for (Operation &op : llvm::make_early_inc_range(model.getBody().front())) {
-    if (isElementwiseOnTensors(&op)) {
+    if (isElementwiseOnTensors(&op))
       raiseElementwise(rewriter, &op);
-      continue;
-    }
-    auto structured = dyn_cast<linalg::LinalgOp>(op);
-    if (!structured ||
-        isa<linalg::GenericOp, linalg::ContractOp, linalg::FillOp>(op))
-      continue;
-    if (!structured.hasPureTensorSemantics())
-      continue;
-    rewriter.setInsertionPoint(&op);
-    if (isProduct(structured)) {
-      auto contract = linalg::ContractOp::create(
-          rewriter, op.getLoc(), op.getResultTypes(), structured.getDpsInputs(),
-          ValueRange(structured.getDpsInits()), structured.getIndexingMaps());
-      setMarks(contract, getMarks(&op));
-      rewriter.replaceOp(&op, contract.getResults());
-      continue;
-    }
-    SmallVector<NamedAttribute> found = getMarks(&op);
-    FailureOr<linalg::GenericOp> generic =
-        linalg::generalizeNamedOp(rewriter, structured);
-    if (succeeded(generic))
-      setMarks(*generic, found);
+    else if (auto softmax = dyn_cast<linalg::SoftmaxOp>(op))
+      raiseSoftmax(rewriter, softmax);
+    else if (auto pad = dyn_cast<tensor::PadOp>(op))
+      raisePad(rewriter, pad);
   }
+  for (auto fill :
+       llvm::make_early_inc_range(model.getBody().getOps<linalg::FillOp>()))
+    raiseFill(rewriter, fill);
+  for (auto op :
+       llvm::make_early_inc_range(model.getBody().getOps<linalg::LinalgOp>()))
+    if (!isa<linalg::GenericOp, linalg::ContractOp, linalg::FillOp>(op) &&
+        op.hasPureTensorSemantics())
+      raiseNamed(rewriter, op);
+  splitSincos(rewriter, model);
   return success();
 }

@@ -98,6 +98,8 @@ static void expandGather(tensor::GatherOp op) {
   OpBuilder b(op);
   RankedTensorType type = op.getResultType();
   int64_t leading = op.getIndicesType().getRank() - 1;
+  int64_t tableRank = op.getSourceType().getRank();
+  bool keepsDims = type.getRank() == leading + tableRank;
   Value empty = tensor::EmptyOp::create(b, op.getLoc(), type, ValueRange{});
   SmallVector<utils::IteratorType> iterators(type.getRank(),
                                              utils::IteratorType::parallel);
@@ -105,14 +107,23 @@ static void expandGather(tensor::GatherOp op) {
       b, op.getLoc(), TypeRange{type}, ValueRange{}, ValueRange{empty},
       {b.getMultiDimIdentityMap(type.getRank())}, iterators,
       [&](OpBuilder &b, Location loc, ValueRange) {
-        SmallVector<Value> position;
+        SmallVector<Value> position, element(tableRank);
         for (int64_t i = 0; i < leading; ++i)
           position.push_back(linalg::IndexOp::create(b, loc, i));
-        position.push_back(arith::ConstantIndexOp::create(b, loc, 0));
-        Value row = rowNumber(b, loc, op.getIndices(), position);
-        Value column = linalg::IndexOp::create(b, loc, type.getRank() - 1);
-        linalg::YieldOp::create(
-            b, loc, elementAt(b, loc, op.getSource(), {row, column}));
+        position.emplace_back();
+        for (auto [i, dim] : llvm::enumerate(op.getGatherDims())) {
+          position.back() = arith::ConstantIndexOp::create(b, loc, i);
+          element[dim] = rowNumber(b, loc, op.getIndices(), position);
+        }
+        int64_t loop = leading;
+        for (Value &coordinate : element) {
+          if (!coordinate)
+            coordinate = linalg::IndexOp::create(b, loc, loop++);
+          else if (keepsDims)
+            ++loop;
+        }
+        linalg::YieldOp::create(b, loc,
+                                elementAt(b, loc, op.getSource(), element));
       });
   op.getResult().replaceAllUsesWith(generic.getResult(0));
   op.erase();

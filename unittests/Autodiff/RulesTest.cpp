@@ -442,6 +442,136 @@ static const RuleCase ruleCases[] = {
     %out = arith.mulf %x, %x : tensor<4x5xf64>)",
      4},
 
+    {"gather_columns",
+     {{"a", "tensor<4x5x3xf64>"}},
+     {{"n", "tensor<6x1xi32>"}},
+     "tensor<6x4x3xf64>",
+     R"(
+    %x = tensor.gather %a[%n] gather_dims([1])
+        : (tensor<4x5x3xf64>, tensor<6x1xi32>) -> tensor<6x4x3xf64>
+    %out = arith.mulf %x, %x : tensor<6x4x3xf64>)",
+     5},
+    {"gather_several_dimensions",
+     {{"a", "tensor<4x5x3xf64>"}},
+     {{"n", "tensor<2x6x2xi32>"}},
+     "tensor<2x6x1x5x1xf64>",
+     R"(
+    %x = tensor.gather %a[%n] gather_dims([0, 2])
+        : (tensor<4x5x3xf64>, tensor<2x6x2xi32>) -> tensor<2x6x1x5x1xf64>
+    %out = arith.mulf %x, %x : tensor<2x6x1x5x1xf64>)",
+     3},
+    {"pad",
+     {{"a", "tensor<2x3xf64>"}, {"v", "tensor<2xf64>"}},
+     {},
+     "tensor<5x4xf64>",
+     R"(
+    %c1 = arith.constant 1 : index
+    %p = tensor.extract %v[%c1] : tensor<2xf64>
+    %x = tensor.pad %a low[1, 0] high[2, 1] {
+    ^bb0(%i: index, %j: index):
+      tensor.yield %p : f64
+    } : tensor<2x3xf64> to tensor<5x4xf64>
+    %out = arith.mulf %x, %x : tensor<5x4xf64>)"},
+
+    // Maps that are no projected permutations.
+    {"convolution",
+     {{"a", "tensor<2x9x7x3xf64>"}, {"k", "tensor<3x2x3x4xf64>"}},
+     {},
+     "tensor<2x3x5x4xf64>",
+     R"(
+    %e = tensor.empty() : tensor<2x3x5x4xf64>
+    %f = linalg.fill ins(%zero : f64) outs(%e : tensor<2x3x5x4xf64>) -> tensor<2x3x5x4xf64>
+    %out = linalg.conv_2d_nhwc_hwcf {strides = dense<[2, 1]> : tensor<2xi64>,
+        dilations = dense<[2, 2]> : tensor<2xi64>}
+        ins(%a, %k : tensor<2x9x7x3xf64>, tensor<3x2x3x4xf64>)
+        outs(%f : tensor<2x3x5x4xf64>) -> tensor<2x3x5x4xf64>)"},
+    {"max_pooling",
+     {{"a", "tensor<1x6x6x2xf64>"}},
+     {},
+     "tensor<1x2x2x2xf64>",
+     R"(
+    %low = arith.constant -1.0e300 : f64
+    %w = tensor.empty() : tensor<3x3xf64>
+    %e = tensor.empty() : tensor<1x2x2x2xf64>
+    %f = linalg.fill ins(%low : f64) outs(%e : tensor<1x2x2x2xf64>) -> tensor<1x2x2x2xf64>
+    %out = linalg.pooling_nhwc_max {strides = dense<2> : tensor<2xi64>}
+        ins(%a, %w : tensor<1x6x6x2xf64>, tensor<3x3xf64>)
+        outs(%f : tensor<1x2x2x2xf64>) -> tensor<1x2x2x2xf64>)"},
+    {"reversed_diagonal_and_constant",
+     {{"a", "tensor<4xf64>"},
+      {"b", "tensor<4x5xf64>"},
+      {"c", "tensor<3x5xf64>"}},
+     {},
+     "tensor<4xf64>",
+     R"(
+    %e = tensor.empty() : tensor<4xf64>
+    %out = linalg.generic {
+        indexing_maps = [affine_map<(i) -> (3 - i)>, affine_map<(i) -> (i, i + 1)>,
+                         affine_map<(i) -> (2, i + 1)>, affine_map<(i) -> (i)>],
+        iterator_types = ["parallel"]}
+        ins(%a, %b, %c : tensor<4xf64>, tensor<4x5xf64>, tensor<3x5xf64>)
+        outs(%e : tensor<4xf64>) {
+    ^bb0(%x: f64, %y: f64, %z: f64, %init: f64):
+      %p = arith.mulf %x, %y : f64
+      %r = arith.mulf %p, %z : f64
+      linalg.yield %r : f64
+    } -> tensor<4xf64>)"},
+    {"patches",
+     {{"a", "tensor<2x12xf64>"}},
+     {{"n", "tensor<3x4xf64>"}},
+     "tensor<2x3x4xf64>",
+     R"(
+    %e = tensor.empty() : tensor<2x3x4xf64>
+    %out = linalg.generic {
+        indexing_maps = [affine_map<(i, j, k) -> (i, j * 4 + k)>,
+                         affine_map<(i, j, k) -> (j, k)>,
+                         affine_map<(i, j, k) -> (i, j, k)>],
+        iterator_types = ["parallel", "parallel", "parallel"]}
+        ins(%a, %n : tensor<2x12xf64>, tensor<3x4xf64>) outs(%e : tensor<2x3x4xf64>) {
+    ^bb0(%x: f64, %y: f64, %init: f64):
+      %p = arith.mulf %x, %x : f64
+      %r = arith.mulf %p, %y : f64
+      linalg.yield %r : f64
+    } -> tensor<2x3x4xf64>)"},
+
+    // Reductions.
+    {"product_reduction",
+     {{"a", "tensor<3x7x2xf64>"},
+      {"b", "tensor<7xf64>"},
+      {"i", "tensor<3xf64>"}},
+     {},
+     "tensor<3xf64>",
+     R"(
+    %out = linalg.generic {
+        indexing_maps = [affine_map<(i, j, k) -> (i, j, k)>, affine_map<(i, j, k) -> (j)>,
+                         affine_map<(i, j, k) -> (i)>],
+        iterator_types = ["parallel", "reduction", "reduction"]}
+        ins(%a, %b : tensor<3x7x2xf64>, tensor<7xf64>) outs(%i : tensor<3xf64>) {
+    ^bb0(%x: f64, %y: f64, %acc: f64):
+      %s = arith.addf %x, %y : f64
+      %r = arith.mulf %acc, %s : f64
+      linalg.yield %r : f64
+    } -> tensor<3xf64>)"},
+    {"maximum_from_variable",
+     {{"a", "tensor<5x4xf64>"}, {"i", "tensor<5xf64>"}},
+     {},
+     "tensor<5xf64>",
+     R"(
+    %out = linalg.reduce { arith.maximumf } ins(%a : tensor<5x4xf64>)
+        outs(%i : tensor<5xf64>) dimensions = [1])"},
+    {"matmul_transposed_and_broadcast",
+     {{"a", "tensor<4xf64>"}, {"b", "tensor<5x4xf64>"}},
+     {},
+     "tensor<3x5xf64>",
+     R"(
+    %e = tensor.empty() : tensor<3x5xf64>
+    %f = linalg.fill ins(%zero : f64) outs(%e : tensor<3x5xf64>) -> tensor<3x5xf64>
+    %out = linalg.matmul indexing_maps = [
+        affine_map<(m, n, k) -> (k)>, affine_map<(m, n, k) -> (n, k)>,
+        affine_map<(m, n, k) -> (m, n)>]
+        ins(%a, %b : tensor<4xf64>, tensor<5x4xf64>)
+        outs(%f : tensor<3x5xf64>) -> tensor<3x5xf64>)"},
+
     // The same variable three times, once not at all differentiably.
     {"several_uses",
      {{"a", "tensor<3xf64>"}},
@@ -481,6 +611,23 @@ TEST(Rules, SharesTheGradientOfATie) {
   check->getInputs()[0].floats = {3.0};
   check->getInputs()[1].floats = {1.0, 2.0, 2.0, -1.0};
   EXPECT_EQ(check->getGradient(0), (std::vector<double>{0.0, 1.5, 1.5, 0.0}));
+}
+
+// The gradient of a product is exact where factors are zero.
+TEST(Rules, DifferentiatesProductsWithZeros) {
+  auto check = GradientCheck::create(
+      parseModel(ruleModel({{"a", "tensor<2x3xf64>"}}, {}, R"(
+    %one = arith.constant 1.0 : f64
+    %e = tensor.empty() : tensor<2xf64>
+    %f = linalg.fill ins(%one : f64) outs(%e : tensor<2xf64>) -> tensor<2xf64>
+    %out = linalg.reduce { arith.mulf } ins(%a : tensor<2x3xf64>)
+        outs(%f : tensor<2xf64>) dimensions = [1])",
+                           "tensor<2xf64>")));
+  ASSERT_TRUE(check);
+  check->getInputs()[0].floats = {1.0, 10.0};
+  check->getInputs()[1].floats = {0.0, 2.0, 3.0, 0.0, 5.0, 0.0};
+  EXPECT_EQ(check->getGradient(0),
+            (std::vector<double>{6.0, 0.0, 0.0, 0.0, 0.0, 0.0}));
 }
 
 // A stopped gradient is zero although the value matters to the loss.

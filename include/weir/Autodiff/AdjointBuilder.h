@@ -62,6 +62,16 @@ public:
   mlir::Value createEmpty(mlir::RankedTensorType type);
   /// A fresh tensor of zeros.
   mlir::Value createZeros(mlir::RankedTensorType type);
+  /// The elements of `value` in row-major order as a tensor of `type`. One of
+  /// the two types joins dimensions of the other.
+  mlir::Value reshape(mlir::Value value, mlir::RankedTensorType type);
+  /// A tensor of `type` whose elements `body` computes from those of `inputs`,
+  /// which have its shape.
+  mlir::Value createElementwise(
+      mlir::RankedTensorType type, mlir::ValueRange inputs,
+      llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
+                                     mlir::ValueRange)>
+          body);
 
 private:
   struct Slice {
