@@ -271,27 +271,9 @@ static void buildPowAdjoint(math::PowFOp op, Value d, ScalarAdjointBuilder &b) {
   }
 }
 
-/// As `buildPowAdjoint`, for an exponent that is an integer.
-static void buildPowAdjoint(math::FPowIOp op, Value d,
-                            ScalarAdjointBuilder &b) {
-  Value x = op.getLhs(), p = op.getRhs();
-  Value zero = b.create<arith::ConstantOp>(
-      cast<TypedAttr>(IntegerAttr::get(p.getType(), 0)));
-  Value one = b.create<arith::ConstantOp>(
-      cast<TypedAttr>(IntegerAttr::get(p.getType(), 1)));
-  Value isFlat = b.create<arith::CmpIOp>(arith::CmpIPredicate::eq, p, zero);
-  Value less =
-      b.create<arith::SelectOp>(isFlat, one, b.create<arith::SubIOp>(p, one));
-  Value factor = b.create<arith::SIToFPOp>(d.getType(), p);
-  Value power = b.create<math::FPowIOp>(x, less);
-  b.addAdjoint(x, unless(b, isFlat, 0.0, b.mul(b.mul(d, factor), power)));
-}
-
 static void attachPowerRules(MLIRContext *context) {
   using Builder = ScalarAdjointBuilder;
   attach<math::PowFOp>(
-      context, [](auto op, Value d, Builder &b) { buildPowAdjoint(op, d, b); });
-  attach<math::FPowIOp>(
       context, [](auto op, Value d, Builder &b) { buildPowAdjoint(op, d, b); });
   attach<math::SqrtOp>(context, [](auto op, Value d, Builder &b) {
     b.addAdjoint(op.getOperand(), b.div(scaled(b, d, 0.5), op.getResult()));
@@ -321,23 +303,6 @@ static void attachPiecewiseRules(MLIRContext *context) {
     Value kept = b.compare(arith::CmpFPredicate::OEQ, op.getResult(), x);
     Value flat = b.compare(arith::CmpFPredicate::OEQ, x, zero);
     b.addAdjoint(x, b.select(flat, zero, b.select(kept, d, b.neg(d))));
-  });
-  // On a limit nothing has a gradient.
-  attach<math::ClampFOp>(context, [](auto op, Value d, Builder &b) {
-    Value x = op.getValue(), zero = b.constant(d.getType(), 0.0);
-    auto give = [&](Value operand, Value lower, Value upper) {
-      Value is = b.compare(arith::CmpFPredicate::OLT, lower, upper);
-      b.addAdjoint(operand, b.select(is, d, zero));
-    };
-    if (b.isActive(op.getMin()))
-      give(op.getMin(), x, op.getMin());
-    if (b.isActive(op.getMax()))
-      give(op.getMax(), op.getMax(), x);
-    if (!b.isActive(x))
-      return;
-    Value above = b.compare(arith::CmpFPredicate::OGT, x, op.getMin());
-    Value below = b.compare(arith::CmpFPredicate::OLT, x, op.getMax());
-    b.addAdjoint(x, b.select(above, b.select(below, d, zero), zero));
   });
   attach<math::FmaOp>(context, [](auto op, Value d, Builder &b) {
     if (b.isActive(op.getA()))

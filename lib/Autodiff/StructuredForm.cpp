@@ -8,6 +8,7 @@
 #include "weir/Autodiff/StructuredForm.h"
 #include "weir/Dialect/IR/WeirDialect.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -195,13 +196,26 @@ static void raiseFill(IRRewriter &rewriter, linalg::FillOp op) {
   rewriter.replaceOp(op, generic.getResults());
 }
 
-/// The only scalar op of two results as two ops.
-static void splitSincos(IRRewriter &rewriter, func::FuncOp model) {
-  model.walk([&](math::SincosOp op) {
+/// A sine and cosine as two ops; a power with an integer exponent as one with
+/// the same number; clamping as a maximum and a minimum.
+static void simplifyScalars(IRRewriter &rewriter, func::FuncOp model) {
+  model.walk([&](Operation *op) {
+    Location loc = op->getLoc();
     rewriter.setInsertionPoint(op);
-    rewriter.replaceOp(
-        op, {math::SinOp::create(rewriter, op.getLoc(), op.getOperand()),
-             math::CosOp::create(rewriter, op.getLoc(), op.getOperand())});
+    if (auto sincos = dyn_cast<math::SincosOp>(op)) {
+      rewriter.replaceOp(
+          op, {math::SinOp::create(rewriter, loc, sincos.getOperand()),
+               math::CosOp::create(rewriter, loc, sincos.getOperand())});
+    } else if (auto power = dyn_cast<math::FPowIOp>(op)) {
+      Value exponent = rewriter.createOrFold<arith::SIToFPOp>(
+          loc, power.getLhs().getType(), power.getRhs());
+      rewriter.replaceOpWithNewOp<math::PowFOp>(op, power.getLhs(), exponent);
+    } else if (auto clamp = dyn_cast<math::ClampFOp>(op)) {
+      Value atLeast = arith::MaximumFOp::create(rewriter, loc, clamp.getValue(),
+                                                clamp.getMin());
+      rewriter.replaceOpWithNewOp<arith::MinimumFOp>(op, atLeast,
+                                                     clamp.getMax());
+    }
   });
 }
 
@@ -223,6 +237,6 @@ LogicalResult weir::raiseToStructuredForm(func::FuncOp model) {
     if (!isa<linalg::GenericOp, linalg::ContractOp, linalg::FillOp>(op) &&
         op.hasPureTensorSemantics())
       raiseNamed(rewriter, op);
-  splitSincos(rewriter, model);
+  simplifyScalars(rewriter, model);
   return success();
 }
