@@ -79,7 +79,7 @@ private:
 class ModelRun {
 public:
   ModelRun(uint64_t seed, MLIRContext &context, Statistics &statistics)
-      : seed(seed), random(seed + 0x5eed), context(context),
+      : seed(seed), random(seed + 0x5eed), checkRandom(seed), context(context),
         statistics(statistics), model(makeRandomModel(seed)) {}
 
   /// Returns false after a failure, which was printed.
@@ -116,6 +116,8 @@ private:
 
   uint64_t seed;
   std::mt19937_64 random;
+  /// Of what is checked beside the cases, so that one can be run alone.
+  std::mt19937_64 checkRandom;
   MLIRContext &context;
   Statistics &statistics;
   RandomModel model;
@@ -125,6 +127,7 @@ private:
   std::vector<std::string> blockFiles;
   TrainingOptions training;
   int64_t caseNumber = 0, numFailures = 0;
+  bool isInCase = false;
 };
 
 } // namespace
@@ -162,7 +165,9 @@ bool ModelRun::fail(const CompilerOptions &options, const std::string &what) {
   std::string path = pathOf("random-" + std::to_string(seed));
   writeFile(path + ".mlir", model.text);
   llvm::errs() << "FAILED: " << what << "\n  weir-random-models --seed=" << seed
-               << " --case=" << caseNumber << "\n";
+               << (isInCase ? " --case=" + std::to_string(caseNumber)
+                            : " --cases=1")
+               << "\n";
   auto print = [&](const CompilerOptions &options, const std::string &stages) {
     llvm::errs() << "  weirc " << path << ".mlir " << toCutOptions(options)
                  << " --emit=stages -o " << path << stages << ".mlir\n"
@@ -309,7 +314,7 @@ bool ModelRun::checkAllOrders(size_t cut) {
   if (!least)
     return true;
   options.schedule = "auto";
-  options.timeBudget = random() % 2 ? 0 : 0.002;
+  options.timeBudget = checkRandom() % 2 ? 0 : 0.002;
   ++statistics["refusals by all orders"];
   for (int64_t limit : {*least, *least - 1}) {
     options.memoryLimit = limit;
@@ -338,7 +343,7 @@ bool ModelRun::checkMismatch(size_t cut) {
   std::string error;
   std::optional<std::vector<int>> placement = readPlacement(
       cuts[cut].placement, cuts[cut].stages, cuts[cut].devices, error);
-  Mismatch mismatch = makeMismatch(random, cuts[cut], *placement);
+  Mismatch mismatch = makeMismatch(checkRandom, cuts[cut], *placement);
   std::optional<Planned> planned = plan(cut, mismatch.options, error);
   if (planned)
     return trainAndCompare(mismatch.options, *planned);
@@ -391,7 +396,7 @@ bool ModelRun::runCase(const Case &one) {
 
 /// From the uncut model to a plan under a limit that decides the cut, too.
 bool ModelRun::runWholeWay() {
-  CompilerOptions options = makeWholeWay(random, cuts[0]);
+  CompilerOptions options = makeWholeWay(checkRandom, cuts[0]);
   static constexpr int64_t mostStages = 3 * 4; // that auto tries on 3 devices
   if (static_cast<int64_t>(compiled->getOpNumbers().size()) < mostStages)
     return true;
@@ -402,7 +407,7 @@ bool ModelRun::runWholeWay() {
   std::optional<Planned> planned = planAnew(options, error);
   if (!planned)
     return fail(options, "refused without a limit: " + error);
-  options.memoryLimit = planned->arena * (50 + random() % 60) / 100;
+  options.memoryLimit = planned->arena * (50 + checkRandom() % 60) / 100;
   planned = planAnew(options, error);
   if (!planned)
     return checkRefusal(options, error, planAnew);
@@ -439,8 +444,11 @@ bool ModelRun::runCut(size_t cut) {
       one.options.memoryLimit = it->second * one.limitPercent / 100;
     }
     // The same tuple counts once.
-    if (seen.insert(toScheduleOptions(one.options)).second)
-      isRight &= runCase(one);
+    if (!seen.insert(toScheduleOptions(one.options)).second)
+      continue;
+    isInCase = true;
+    isRight &= runCase(one);
+    isInCase = false;
   }
   return isRight;
 }

@@ -460,6 +460,44 @@ static void separateCopies(func::FuncOp function, int64_t count) {
   }
 }
 
+/// Whether the elements of a buffer follow one another in row-major order.
+static bool isDense(MemRefType type) {
+  auto [strides, offset] = type.getStridesAndOffset();
+  int64_t expected = 1;
+  for (auto [size, stride] :
+       llvm::reverse(llvm::zip(type.getShape(), strides))) {
+    if (size != 1 && stride != expected)
+      return false;
+    expected *= size;
+  }
+  return true;
+}
+
+/// Copies the operands of a product that are spread over something larger. How
+/// they lie decides the order in which the library adds, and whether a value is
+/// a slice of another or has a buffer of its own depends on the cut.
+static void makeOperandsDense(linalg::ContractOp contract) {
+  OpBuilder builder(contract);
+  Location loc = contract.getLoc();
+  for (OpOperand &operand : contract->getOpOperands()) {
+    Value buffer = operand.get();
+    auto type = cast<MemRefType>(buffer.getType());
+    if (isDense(type))
+      continue;
+    builder.setInsertionPoint(contract);
+    Value dense = memref::AllocOp::create(
+        builder, loc, MemRefType::get(type.getShape(), type.getElementType()));
+    bool isInit = contract.isDpsInit(&operand);
+    if (!isInit || !contract->hasAttr(overwriteName))
+      memref::CopyOp::create(builder, loc, buffer, dense);
+    operand.set(dense);
+    if (!isInit)
+      continue;
+    builder.setInsertionPointAfter(contract);
+    memref::CopyOp::create(builder, loc, dense, buffer);
+  }
+}
+
 LogicalResult weir::bufferizeBody(func::FuncOp function) {
   separateDestinations(function);
   assignDestinations(function);
@@ -479,6 +517,7 @@ LogicalResult weir::bufferizeBody(func::FuncOp function) {
   if (failed(runOneShotBufferize(function, options, state)))
     return failure();
   separateCopies(function, numStores);
+  function.walk(makeOperandsDense);
   // Fills, and what else bufferization made, are loops like all others.
   SmallVector<linalg::LinalgOp> named;
   function.walk([&](linalg::LinalgOp op) {
