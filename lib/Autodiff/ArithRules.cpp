@@ -290,12 +290,11 @@ static void attachPowerRules(MLIRContext *context) {
 /// What is linear in pieces.
 static void attachPiecewiseRules(MLIRContext *context) {
   using Builder = ScalarAdjointBuilder;
-  // The derivative at 0 is 0.
+  // The derivative at 0 is 1.
   attach<math::AbsFOp>(context, [](auto op, Value d, Builder &b) {
     Value x = op.getOperand(), zero = b.constant(d.getType(), 0.0);
-    Value above = b.compare(arith::CmpFPredicate::OGT, x, zero);
     Value below = b.compare(arith::CmpFPredicate::OLT, x, zero);
-    b.addAdjoint(x, b.select(above, d, b.select(below, b.neg(d), zero)));
+    b.addAdjoint(x, b.select(below, b.neg(d), d));
   });
   // |x| with a sign that has no derivative.
   attach<math::CopySignOp>(context, [](auto op, Value d, Builder &b) {
