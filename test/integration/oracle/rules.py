@@ -7,16 +7,22 @@ of random shapes, and its result weighted by a further variable. The gradients o
 the variables are then those of the op, and the gradient of the weights is the
 result itself. The same functions are written once more for JAX.
 
-    rules.py write --seed=N --rules=FILE DIR    DIR/model.mlir and DIR/initial
-    rules.py compare --seed=N GRADIENTS         exits with 1 on a difference
+    rules.py write --seed=N --rules=FILE DIR    writes DIR/model.mlir, DIR/data,
+                                                DIR/initial and DIR/expected
+    rules.py compare --seed=N DIR               compares DIR/gradients, exits with 1
+                                                on a difference
 
 FILE holds what `weir-opt --show-derivative-rules` prints: a rule without a case is
 an error. Agreement is |got - expected| <= 1e-10 * max(1, |expected|).
 """
 
 import argparse
+import os
 import re
 import sys
+
+# Nothing here is worth optimizing.
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import jax
 
@@ -514,7 +520,7 @@ def check_coverage(cases, path):
         sys.exit(f"rules without a case in {__file__}: {', '.join(sorted(missing)) or 'no rules'}")
 
 
-def compare(cases, values, path):
+def differentiate(cases, values):
     def loss(p):
         total = 0.0
         for number, case in enumerate(cases):
@@ -523,14 +529,18 @@ def compare(cases, values, path):
                 total += jnp.sum(out * p[weight(number, i)])
         return total
 
-    expected = jax.jit(jax.grad(loss))({name: jnp.asarray(v) for name, v in values.items()})
-    got = load_file(path)
+    gradients = jax.jit(jax.grad(loss))({name: jnp.asarray(v) for name, v in values.items()})
+    return {name: np.array(value) for name, value in gradients.items()}
+
+
+def compare(cases, directory):
+    expected = load_file(directory + "/expected")
+    got = load_file(directory + "/gradients")
     elements, wrong, worst = 0, 0, 0.0
     for number, case in enumerate(cases):
-        for name, value in expected.items():
+        for name, e in expected.items():
             if not name.startswith(f"c{number}."):
                 continue
-            e = np.asarray(value)
             # A variable that the loss does not depend on has no gradient.
             g = got[name].reshape(e.shape) if name in got else np.zeros(e.shape)
             error = np.abs(g - e) / np.maximum(1.0, np.abs(e))
@@ -555,12 +565,13 @@ def main():
     parser.add_argument("--rules", help="what weir-opt --show-derivative-rules printed")
     options = parser.parse_args()
     cases = get_cases(options.seed)
-    values = initial(cases, options.seed)
     if options.command == "compare":
-        compare(cases, values, options.path)
+        compare(cases, options.path)
+    values = initial(cases, options.seed)
     check_coverage(cases, options.rules)
     write_model(options.path + "/model.mlir", cases, values)
     save_file(values, options.path + "/initial")
+    save_file(differentiate(cases, values), options.path + "/expected")
     # Read by no op, but checked against the smallest table.
     with open(options.path + "/data", "wb") as file:
         file.write(bytes(64))
