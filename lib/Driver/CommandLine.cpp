@@ -98,6 +98,11 @@ struct Options {
       cl::desc("Cut before the ops of these numbers (weir.op in --emit=joint) "
                "instead of where it balances best"),
       cl::value_desc("N,..."), cl::cat(getToolCategory())};
+  cl::opt<std::string> layersPerStage{
+      "layers-per-stage",
+      cl::desc("How many layers (weir.layer in the model) each stage has, "
+               "instead of what balances best"),
+      cl::value_desc("N,..."), cl::cat(getToolCategory())};
   cl::opt<std::string> memoryLimit{
       "memory-limit", cl::desc("Bytes per device (default: no limit)"),
       cl::value_desc("BYTES"), cl::cat(getToolCategory())};
@@ -178,6 +183,17 @@ static bool readNumber(const cl::opt<std::string> &option, Number &value) {
          readNumber(option, option.getValue(), value);
 }
 
+/// Numbers separated by commas; none where the option was not given.
+static bool readNumbers(const cl::opt<std::string> &option,
+                        std::vector<int64_t> &values) {
+  SmallVector<StringRef> items;
+  if (option.getNumOccurrences())
+    StringRef(option.getValue()).split(items, ',');
+  return llvm::all_of(items, [&](StringRef item) {
+    return readNumber(option, item, values.emplace_back());
+  });
+}
+
 static std::optional<CompilerOptions> readOptions() {
   Options &given = getOptions();
   CompilerOptions options;
@@ -207,14 +223,13 @@ static std::optional<CompilerOptions> readOptions() {
                 "' is no regular expression: " + reason);
     return std::nullopt;
   }
-  SmallVector<StringRef> cuts;
-  if (given.cuts.getNumOccurrences())
-    StringRef(given.cuts).split(cuts, ',');
-  for (StringRef cut : cuts)
-    if (!readNumber(given.cuts, cut, options.cuts.emplace_back()))
-      return std::nullopt;
-  if (!options.cuts.empty() && options.stages == 0)
+  if (!readNumbers(given.cuts, options.cuts) ||
+      !readNumbers(given.layersPerStage, options.layersPerStage))
+    return std::nullopt;
+  if (options.stages == 0 && !options.cuts.empty())
     options.stages = options.cuts.size() + 1;
+  if (options.stages == 0)
+    options.stages = options.layersPerStage.size();
   std::string ignored;
   if (isBlockFile(options.schedule) && !given.devices.getNumOccurrences())
     if (auto block = readBlockFile(options.schedule, ignored))
@@ -296,7 +311,8 @@ std::optional<std::string> weir::checkOptionsMatter(ModuleOp module) {
   if (!text.empty())
     return text + "the input has its updates already";
   if (level >= Level::Joint && isCut(module))
-    text = findGiven({&given.stages, &given.cuts, &given.chunks});
+    text = findGiven({&given.stages, &given.cuts, &given.layersPerStage,
+                      &given.chunks});
   if (!text.empty())
     return text + "the input is cut already";
   return std::nullopt;

@@ -126,6 +126,8 @@ std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
     return "the memory limit must not be negative";
   if (options.chunks < 0)
     return "needs at least one chunk, got " + std::to_string(options.chunks);
+  if (!options.cuts.empty() && !options.layersPerStage.empty())
+    return "give cuts or layers per stage, not both";
   Layout layout = getLayout(options);
   if (options.chunks && layout.stages != options.devices * options.chunks)
     return std::to_string(layout.stages) + " stages are not " +
@@ -164,6 +166,10 @@ static void addCutPasses(PassManager &passes, const CompilerOptions &options) {
   partition.memoryLimit = options.cutLimit.value_or(options.memoryLimit);
   partition.stateTensors = options.optimizer == "adamw" ? 2 : 1;
   partition.cuts.assign(options.cuts.begin(), options.cuts.end());
+  partition.layersPerStage.assign(options.layersPerStage.begin(),
+                                  options.layersPerStage.end());
+  partition.schedule = options.schedule;
+  partition.microbatches = options.microbatches.value_or(0);
   passes.addPass(createWeirPartition(partition));
   passes.addPass(createWeirSplitBackward());
 }
@@ -274,7 +280,8 @@ static FailureOr<MetLimit> findSmallestLimit(ModuleOp module,
 static bool isLayoutOpen(ModuleOp module, const CompilerOptions &options) {
   return options.schedule == "auto" && options.devices > 1 &&
          options.placement.empty() && options.chunks == 0 &&
-         options.stages == 0 && options.cuts.empty() && !isCut(module);
+         options.stages == 0 && options.cuts.empty() &&
+         options.layersPerStage.empty() && !isCut(module);
 }
 
 /// The ways to cut and place a model that auto tries, each for a part of its

@@ -43,6 +43,7 @@ struct CompilerOptions {
   double timeBudget = 2;
   int64_t searchSeed = 1; ///< of auto
   std::vector<int64_t> cuts;
+  std::vector<int64_t> layersPerStage; ///< empty: where it balances best
   std::string optimizer = "adamw";
   double weightDecay = 0.1, momentum = 0.9, beta1 = 0.9, beta2 = 0.95;
 };

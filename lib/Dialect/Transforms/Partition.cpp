@@ -5,23 +5,20 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Two rounds of dynamic programming over the cut positions. The first finds the
-// smallest time T that the slowest stage can have; the second, among the cuts
-// whose stages take at most T plus a tolerance, the one that sends the fewest
-// bytes, and among those the most even one. Where a device holds several stages
-// it is the device's time that counts, which no such recurrence sees; there the
-// cuts are improved by moving them, one or two at a time.
+// The forward as a row of costs (ForwardRow), the search for cuts (CutSearch),
+// the colours of the ops, and what there is to say about the choice.
 //
 //===----------------------------------------------------------------------===//
 
-#include "weir/Analysis/JointGraph.h"
+#include "weir/Analysis/ForwardRow.h"
 #include "weir/Analysis/PipelineProblem.h"
 #include "weir/Dialect/Transforms/Passes.h"
+#include "weir/Schedule/Simulation.h"
 
 #include "mlir/IR/Remarks.h"
-#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/Format.h"
 
-#include <map>
+#include <limits>
 
 namespace weir {
 #define GEN_PASS_DEF_WEIRPARTITION
@@ -31,32 +28,7 @@ namespace weir {
 using namespace mlir;
 using namespace weir;
 
-/// How much slower than the fastest cut a stage may be in favour of sending less.
-static constexpr double timeTolerance = 0.1;
-
-/// No op takes longer than this, so sums and squares stay finite.
-static constexpr double maxSeconds = 1e100;
-
 namespace {
-
-/// The forward ops in their order, with what a piece of them costs.
-struct Chain {
-  SmallVector<Operation *> ops;
-  /// Forward and backward seconds of ops [0, i).
-  SmallVector<double> secondsBefore;
-  /// Bytes of values made before op i and used by op i or later ones: what a cut
-  /// at i sends per microbatch forward, and as gradients backward.
-  SmallVector<int64_t> crossingBytes;
-  /// Bytes that op i keeps for the backward.
-  SmallVector<int64_t> keptBefore;
-  /// Variables that op i reads, and their bytes.
-  SmallVector<SmallVector<std::pair<StringRef, int64_t>>> variables;
-
-  int64_t size() const { return ops.size(); }
-  double seconds(int64_t begin, int64_t end) const {
-    return secondsBefore[end] - secondsBefore[begin];
-  }
-};
 
 struct Partition : weir::impl::WeirPartitionBase<Partition> {
   using WeirPartitionBase::WeirPartitionBase;
@@ -68,357 +40,232 @@ struct Partition : weir::impl::WeirPartitionBase<Partition> {
   }
 
   LogicalResult partition(func::FuncOp joint);
-  FailureOr<Chain> buildChain(func::FuncOp joint);
-  FailureOr<SmallVector<int64_t>> chooseCuts(func::FuncOp joint,
-                                             const Chain &chain,
-                                             ArrayRef<int> deviceOfStage);
-  void improveCuts(const Chain &chain, ArrayRef<int> deviceOfStage,
-                   MutableArrayRef<int64_t> cuts);
-  FailureOr<SmallVector<int64_t>> givenCuts(func::FuncOp joint,
-                                            const Chain &chain);
-  /// Bytes that the ops [begin, end) need on a device: parameters, gradients,
-  /// optimizer states, and what one microbatch keeps.
-  int64_t stageBytes(const Chain &chain, int64_t begin, int64_t end) const;
-  LogicalResult checkDevices(func::FuncOp joint, const Chain &chain,
-                             ArrayRef<int64_t> cuts,
-                             ArrayRef<int> deviceOfStage) const;
-  void colour(func::FuncOp joint, const Chain &chain, ArrayRef<int64_t> cuts);
+  /// Tells the search about the schedule that is to come, as far as it is known:
+  /// what devices hold at most, and how long a step takes. Without one, devices
+  /// hold a microbatch of each stage.
+  void setSchedule(CutProblem &problem) const;
+  FailureOr<FoundCuts> chooseCuts(func::FuncOp joint, CutProblem &problem);
+  /// The cuts that `cuts` or `layers-per-stage` tell.
+  FailureOr<SmallVector<int64_t>> readGivenCuts(func::FuncOp joint,
+                                                const ForwardRow &row);
+  FailureOr<SmallVector<int64_t>> readCutNumbers(func::FuncOp joint,
+                                                 const ForwardRow &row);
+  FailureOr<SmallVector<int64_t>> readLayerCounts(func::FuncOp joint,
+                                                  const ForwardRow &row);
+  LogicalResult checkMarks(const ForwardRow &row, ArrayRef<int64_t> positions,
+                           ArrayRef<StageMark> marks);
+  LogicalResult checkDevices(func::FuncOp joint, CutProblem problem,
+                             ArrayRef<int64_t> positions) const;
+  void colour(func::FuncOp joint, const ForwardRow &row,
+              ArrayRef<int64_t> positions);
+  void report(func::FuncOp joint, const ForwardRow &row,
+              const CutProblem &problem, const FoundCuts &found) const;
 };
 
 } // namespace
 
-FailureOr<Chain> Partition::buildChain(func::FuncOp joint) {
-  Chain chain;
-  Block &body = joint.getBody().front();
-  std::map<int64_t, int64_t> positionOf; // weir.op -> index in chain.ops
-  DenseMap<Operation *, int64_t> indexOf;
-  for (Operation &op : body) {
-    std::optional<int64_t> number = getInteger(&op, attr::op);
-    if (!number || isRepeated(&op))
-      continue;
-    auto [it, isNew] = positionOf.try_emplace(*number, chain.ops.size());
-    if (!isNew) {
-      InFlightDiagnostic diag = op.emitError("has the number ")
-                                << *number << " of another op";
-      diag.attachNote(chain.ops[it->second]->getLoc()) << "the other op is here";
-      return diag;
-    }
-    indexOf[&op] = chain.ops.size();
-    chain.ops.push_back(&op);
-  }
-  int64_t n = chain.size();
-  SmallVector<double> seconds(n, 0.0);
-  for (Operation &op : body) {
-    std::optional<int64_t> number = getInteger(&op, attr::op);
-    if (!number)
-      number = getInteger(&op, attr::adjointOf);
-    auto it = number ? positionOf.find(*number) : positionOf.end();
-    double time = getDouble(&op, attr::seconds);
-    if (!(time >= 0.0 && time <= maxSeconds))
-      return op.emitError("takes ")
-             << time << " seconds; a duration is 0 to " << maxSeconds;
-    if (it != positionOf.end())
-      seconds[it->second] += time;
-  }
-  chain.secondsBefore.assign(n + 1, 0.0);
-  chain.keptBefore.assign(n + 1, 0);
-  chain.crossingBytes.assign(n + 1, 0);
-  chain.variables.resize(n);
-  for (int64_t i = 0; i < n; ++i) {
-    Operation *op = chain.ops[i];
-    chain.secondsBefore[i + 1] = chain.secondsBefore[i] + seconds[i];
-    int64_t kept = 0;
-    for (Value result : op->getResults()) {
-      auto type = dyn_cast<RankedTensorType>(result.getType());
-      if (!type)
-        continue;
-      int64_t last = i;
-      bool usedByBackward = false;
-      // A reshape counts for what it is a view of.
-      SmallVector<Value> views{result};
-      while (!views.empty()) {
-        for (Operation *user : views.pop_back_val().getUsers()) {
-          if (isReshape(user))
-            views.push_back(user->getResult(0));
-          auto it = indexOf.find(user);
-          if (it != indexOf.end())
-            last = std::max(last, it->second);
-          else if (user->hasAttr(attr::adjointOf))
-            usedByBackward = true;
-        }
-      }
-      int64_t bytes = getTensorBytes(type);
-      if (isReshape(op))
-        continue;
-      if (usedByBackward)
-        kept += bytes;
-      for (int64_t cut = i + 1; cut <= last; ++cut)
-        chain.crossingBytes[cut] += bytes;
-    }
-    chain.keptBefore[i + 1] = chain.keptBefore[i] + kept;
-    SmallVector<Operation *> producers{op};
-    while (!producers.empty())
-      for (Value operand : producers.pop_back_val()->getOperands()) {
-        Operation *producer = operand.getDefiningOp();
-        if (!producer || !isRepeated(producer))
-          continue;
-        if (auto read = dyn_cast<ReadOp>(producer))
-          chain.variables[i].push_back(
-              {read.getVariable(),
-               getTensorBytes(cast<RankedTensorType>(read.getType()))});
-        producers.push_back(producer);
-      }
-  }
-  return chain;
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+/// One microbatch of every stage at a time: no order can do with less.
+static void holdOneMicrobatch(CutProblem &problem) {
+  int64_t devices = *llvm::max_element(problem.deviceOfStage) + 1;
+  problem.held.assign(devices, {schedule::HeldMicrobatches()});
+  for (int device : problem.deviceOfStage)
+    problem.held[device].front().push_back(1);
 }
 
-int64_t Partition::stageBytes(const Chain &chain, int64_t begin,
-                              int64_t end) const {
-  // One parameter, its optimizer states, and one gradient per use.
-  llvm::StringSet<> seen;
-  int64_t bytes = chain.keptBefore[end] - chain.keptBefore[begin];
-  for (int64_t i = begin; i < end; ++i)
-    for (auto [name, size] : chain.variables[i])
-      bytes += seen.insert(name).second ? size * (2 + stateTensors) : size;
-  return bytes;
+void Partition::setSchedule(CutProblem &problem) const {
+  holdOneMicrobatch(problem);
+  int64_t devices = problem.numDevices();
+  // Longer steps hold no more, but for gpipe, which is quickly built.
+  int64_t count = microbatches > 0 ? int64_t(microbatches) : 2 * devices;
+  if (schedule != "gpipe")
+    count = std::min(count, 2 * problem.numStages());
+  schedule::Problem unit =
+      schedule::unitProblem(devices, count, problem.deviceOfStage);
+  if (unit.check())
+    return;
+  std::string ignored;
+  std::optional<schedule::Schedule> order;
+  if (isBlockFile(schedule)) {
+    if (auto block = readBlockFile(schedule, ignored))
+      order = schedule::buildFromBlock(schedule, *block, unit, &ignored);
+  } else if (schedule != "auto") {
+    order = schedule::buildNamed(schedule, unit, &ignored);
+  } else {
+    // What a search finds is about as good as the best of these.
+    for (StringRef name : {"1f1b", "v-half", "interleaved-1f1b", "gpipe"})
+      if ((order = schedule::buildNamed(name, unit, &ignored)))
+        break;
+  }
+  if (!order)
+    return;
+  problem.held = schedule::countHeldMicrobatches(unit, *order);
+  problem.predict = [unit, order = *order, &costs = problem.costs,
+                     bandwidth = linkGigabytesPerSecond *
+                                 1e9](ArrayRef<int64_t> cuts) mutable {
+    unit.defaultLink.bandwidth = bandwidth;
+    for (int s = 0; s < unit.numStages(); ++s) {
+      // Two thirds of the products of a step are in the backward.
+      double part = costs.seconds(cuts[s], cuts[s + 1]) / 3.0;
+      schedule::Stage &stage = unit.stages[s];
+      stage.forward = stage.backwardInput = stage.backwardWeight = part;
+      stage.backwardTransferBytes = costs.received.get(cuts[s], cuts[s + 1]);
+      if (s > 0)
+        unit.stages[s - 1].forwardTransferBytes = stage.backwardTransferBytes;
+    }
+    std::optional<schedule::Simulation> times = simulate(unit, order);
+    return times ? times->makespan : std::numeric_limits<double>::infinity();
+  };
+}
+
+/// The device that needs most, and what it needs.
+static std::pair<int64_t, DeviceCost>
+findFullestDevice(const CutProblem &problem, ArrayRef<int64_t> positions) {
+  std::pair<int64_t, DeviceCost> fullest;
+  for (int64_t device = 0; device < problem.numDevices(); ++device) {
+    DeviceCost cost = getDeviceCost(problem, positions, device);
+    if (device == 0 || cost.bytes() > fullest.second.bytes())
+      fullest = {device, cost};
+  }
+  return fullest;
+}
+
+LogicalResult Partition::checkDevices(func::FuncOp joint, CutProblem problem,
+                                      ArrayRef<int64_t> positions) const {
+  holdOneMicrobatch(problem);
+  auto [device, cost] = findFullestDevice(problem, positions);
+  if (memoryLimit == 0 || cost.bytes() <= memoryLimit)
+    return success();
+  return joint.emitError("device ")
+         << device << " needs at least " << cost.bytes()
+         << " bytes for its parameters, gradients, optimizer state and one "
+            "microbatch, but the limit is "
+         << int64_t(memoryLimit);
+}
+
+//===----------------------------------------------------------------------===//
+// Cuts
+//===----------------------------------------------------------------------===//
+
+FailureOr<FoundCuts> Partition::chooseCuts(func::FuncOp joint,
+                                           CutProblem &problem) {
+  const RowCosts &costs = problem.costs;
+  int64_t least = 0;
+  for (int64_t i = 0; memoryLimit != 0 && i < costs.size(); ++i)
+    least = std::max(
+        least, costs.kept.get(i, i + 1) + costs.variables.get(i, i + 1) +
+                   costs.gradientsBefore[i + 1] - costs.gradientsBefore[i]);
+  if (least > memoryLimit)
+    return joint.emitError("no cut into ")
+           << int64_t(stages) << " stages fits " << int64_t(memoryLimit)
+           << " bytes per device; the largest op alone needs " << least;
+  std::optional<FoundCuts> found = searchCuts(problem);
+  if (!found)
+    return joint.emitError("no cut into ")
+           << int64_t(stages)
+           << " stages has a stage begin at every op that is marked "
+              "weir.stage_begin";
+  if (schedule != "auto" || memoryLimit == 0 ||
+      findFullestDevice(problem, found->cuts).second.bytes() <= memoryLimit)
+    return *found;
+  // A search may go as low as one microbatch at a time.
+  holdOneMicrobatch(problem);
+  return *searchCuts(problem);
 }
 
 FailureOr<SmallVector<int64_t>>
-Partition::chooseCuts(func::FuncOp joint, const Chain &chain,
-                      ArrayRef<int> deviceOfStage) {
-  int64_t n = chain.size(), k = stages;
-  constexpr double infinity = std::numeric_limits<double>::infinity();
-  auto fits = [&](int64_t begin, int64_t end) {
-    return memoryLimit == 0 || stageBytes(chain, begin, end) <= memoryLimit;
-  };
-  // slowest[j][i]: time of the slowest of j stages over ops [0, i). A stage
-  // with more ops is never faster, so the inner loop goes down from i and stops
-  // once the last stage alone is slower than the best found.
-  std::vector<std::vector<double>> slowest(k + 1,
-                                           std::vector<double>(n + 1, infinity));
-  slowest[0][0] = 0.0;
-  for (int64_t j = 1; j <= k; ++j)
-    for (int64_t i = j; i <= n; ++i)
-      for (int64_t b = i - 1; b >= j - 1; --b) {
-        double last = chain.seconds(b, i);
-        if (last >= slowest[j][i])
-          break;
-        if (memoryLimit != 0 && !fits(b, i))
-          break;
-        slowest[j][i] = std::min(slowest[j][i], std::max(last, slowest[j - 1][b]));
-      }
-  if (slowest[k][n] == infinity) {
-    int64_t least = 0;
-    for (int64_t i = 0; i < n; ++i)
-      least = std::max(least, stageBytes(chain, i, i + 1));
-    return joint.emitError("no cut into ")
-           << k << " stages fits " << int64_t(memoryLimit)
-           << " bytes per device; the largest op alone needs " << least;
-  }
-  double cap = slowest[k][n] * (1.0 + timeTolerance);
-
-  // Fewest bytes, then the smallest sum of squared times, with every stage
-  // within the cap.
-  struct Choice {
-    double bytes = std::numeric_limits<double>::infinity();
-    double squares = std::numeric_limits<double>::infinity();
-    int64_t cut = -1;
-  };
-  std::vector<std::vector<Choice>> best(k + 1, std::vector<Choice>(n + 1));
-  best[0][0] = {0.0, 0.0, -1};
-  for (int64_t j = 1; j <= k; ++j)
-    for (int64_t i = j; i <= n; ++i)
-      for (int64_t b = i - 1; b >= j - 1; --b) {
-        double last = chain.seconds(b, i);
-        if (last > cap || (memoryLimit != 0 && !fits(b, i)))
-          break;
-        const Choice &before = best[j - 1][b];
-        if (before.bytes == infinity)
-          continue;
-        double bytes = before.bytes + chain.crossingBytes[b];
-        double squares = before.squares + last * last;
-        Choice &choice = best[j][i];
-        if (std::tie(bytes, squares) < std::tie(choice.bytes, choice.squares))
-          choice = {bytes, squares, b};
-      }
-  SmallVector<int64_t> cuts(k + 1, n);
-  for (int64_t j = k, i = n; j > 0; --j)
-    cuts[j - 1] = i = best[j][i].cut;
-  if (k > *llvm::max_element(deviceOfStage) + 1)
-    improveCuts(chain, deviceOfStage, cuts);
-  return cuts;
-}
-
-namespace {
-
-/// How good a cut is, device by device.
-struct CutCost {
-  double slowest = 0.0; ///< seconds of the slowest device
-  double squares = 0.0; ///< sum of the squares of the devices' seconds
-  int64_t bytes = 0;    ///< sent per microbatch
-  bool fits = true;     ///< the memory limit, if there is one
-};
-
-} // namespace
-
-void Partition::improveCuts(const Chain &chain, ArrayRef<int> deviceOfStage,
-                            MutableArrayRef<int64_t> cuts) {
-  // Moves of two cuts at once go this far; of one, anywhere.
-  constexpr int64_t reach = 6;
-  int64_t numDevices = *llvm::max_element(deviceOfStage) + 1;
-  SmallVector<double> seconds(numDevices);
-  // Moves change a cut or two at a time: most stages were there before.
-  DenseMap<std::pair<int64_t, int64_t>, int64_t> known;
-  auto bytesOf = [&](int64_t begin, int64_t end) {
-    auto [it, isNew] = known.try_emplace({begin, end}, 0);
-    if (isNew)
-      it->second = stageBytes(chain, begin, end);
-    return it->second;
-  };
-  auto getCost = [&]() {
-    CutCost cost;
-    seconds.assign(numDevices, 0.0);
-    for (int64_t s = 0; s < stages; ++s) {
-      seconds[deviceOfStage[s]] += chain.seconds(cuts[s], cuts[s + 1]);
-      if (s > 0 && deviceOfStage[s] != deviceOfStage[s - 1])
-        cost.bytes += chain.crossingBytes[cuts[s]];
-    }
-    for (double time : seconds) {
-      cost.slowest = std::max(cost.slowest, time);
-      cost.squares += time * time;
-    }
-    if (memoryLimit != 0) {
-      SmallVector<int64_t> bytes(numDevices, 0);
-      for (int64_t s = 0; s < stages; ++s)
-        bytes[deviceOfStage[s]] += bytesOf(cuts[s], cuts[s + 1]);
-      cost.fits = *llvm::max_element(bytes) <= memoryLimit;
-    }
-    return cost;
-  };
-  auto ascends = [&](int64_t cut) {
-    return cuts[cut - 1] < cuts[cut] && cuts[cut] < cuts[cut + 1];
-  };
-  // Takes the best of all moves until none is better.
-  auto descend = [&](function_ref<bool(const CutCost &, const CutCost &)> better) {
-    CutCost current = getCost();
-    for (bool moved = true; moved;) {
-      moved = false;
-      SmallVector<int64_t> best;
-      auto consider = [&]() {
-        CutCost cost = getCost();
-        if (!better(cost, current))
-          return;
-        current = cost;
-        best.assign(cuts.begin(), cuts.end());
-      };
-      for (int64_t cut = 1; cut < stages; ++cut) {
-        int64_t old = cuts[cut];
-        for (int64_t to = cuts[cut - 1] + 1; to < cuts[cut + 1]; ++to) {
-          cuts[cut] = to;
-          consider();
-        }
-        cuts[cut] = old;
-      }
-      for (int64_t a = 1; a < stages; ++a)
-        for (int64_t b = a + 1; b < stages; ++b) {
-          int64_t oldA = cuts[a], oldB = cuts[b];
-          for (int64_t i = -reach; i <= reach; ++i)
-            for (int64_t j = -reach; j <= reach; ++j) {
-              cuts[a] = oldA + i;
-              cuts[b] = oldB + j;
-              if (ascends(a) && ascends(b))
-                consider();
-            }
-          cuts[a] = oldA;
-          cuts[b] = oldB;
-        }
-      if (!best.empty()) {
-        llvm::copy(best, cuts.begin());
-        moved = true;
-      }
-    }
-  };
-  // The fastest cut first: it says what is fast enough. Then the fewest bytes,
-  // both from there and from the cut that was given, since moves alone do not
-  // always lead from one to the other.
-  SmallVector<int64_t> given(cuts.begin(), cuts.end());
-  descend([](const CutCost &a, const CutCost &b) {
-    return std::tuple(!a.fits, a.slowest, a.squares) <
-           std::tuple(!b.fits, b.slowest, b.squares);
-  });
-  double cap = getCost().slowest * (1.0 + timeTolerance);
-  auto sendsLess = [&](const CutCost &a, const CutCost &b) {
-    return std::tuple(!a.fits, a.slowest > cap, a.bytes, a.squares) <
-           std::tuple(!b.fits, b.slowest > cap, b.bytes, b.squares);
-  };
-  descend(sendsLess);
-  SmallVector<int64_t> fromFastest(cuts.begin(), cuts.end());
-  CutCost cost = getCost();
-  llvm::copy(given, cuts.begin());
-  descend(sendsLess);
-  if (sendsLess(cost, getCost()))
-    llvm::copy(fromFastest, cuts.begin());
-}
-
-FailureOr<SmallVector<int64_t>> Partition::givenCuts(func::FuncOp joint,
-                                                     const Chain &chain) {
+Partition::readCutNumbers(func::FuncOp joint, const ForwardRow &row) {
   if (static_cast<int64_t>(cuts.size()) != stages - 1)
-    return joint.emitError("got ") << cuts.size() << " cuts for " << int64_t(stages)
-                                   << " stages; needs one less than stages";
+    return joint.emitError("got ")
+           << cuts.size() << " cuts for " << int64_t(stages)
+           << " stages; needs one less than stages";
   SmallVector<int64_t> positions{0};
   for (int64_t number : cuts) {
-    auto it = llvm::find_if(chain.ops, [&](Operation *op) {
-      return getInteger(op, attr::op) == number;
-    });
-    if (it == chain.ops.end())
+    std::optional<int64_t> position = row.findNumber(number);
+    if (!position)
       return joint.emitError("cannot cut at op ")
              << number << ": no op of the forward has that number";
-    int64_t position = it - chain.ops.begin();
-    if (position <= positions.back())
+    if (*position <= positions.back())
       return joint.emitError("cut at op ")
              << number << " leaves a stage without ops; cuts must ascend";
-    positions.push_back(position);
+    positions.push_back(*position);
   }
-  positions.push_back(chain.size());
+  positions.push_back(row.costs.size());
   return positions;
 }
 
-LogicalResult Partition::checkDevices(func::FuncOp joint, const Chain &chain,
-                                      ArrayRef<int64_t> cuts,
-                                      ArrayRef<int> deviceOfStage) const {
-  if (memoryLimit == 0)
-    return success();
-  DenseMap<int, int64_t> bytes;
-  for (int64_t s = 0; s < stages; ++s)
-    bytes[deviceOfStage[s]] += stageBytes(chain, cuts[s], cuts[s + 1]);
-  for (auto [device, needed] : bytes)
-    if (needed > memoryLimit)
-      return joint.emitError("device ")
-             << device << " needs at least " << needed
-             << " bytes for its parameters, gradients, optimizer state and one "
-                "microbatch, but the limit is "
-             << int64_t(memoryLimit);
+FailureOr<SmallVector<int64_t>>
+Partition::readLayerCounts(func::FuncOp joint, const ForwardRow &row) {
+  FailureOr<SmallVector<int64_t>> layers = readLayers(joint, row);
+  if (failed(layers))
+    return failure();
+  if (static_cast<int64_t>(layersPerStage.size()) != stages)
+    return joint.emitError("got the layers of ")
+           << layersPerStage.size() << " stages, but the model is cut into "
+           << int64_t(stages);
+  SmallVector<int64_t> positions;
+  int64_t sum = 0, total = layers->size();
+  for (int64_t count : layersPerStage) {
+    if (count < 1)
+      return joint.emitError("needs at least one layer in each stage, got ")
+             << count;
+    // What comes before the first layer goes with it.
+    if (sum < total)
+      positions.push_back(positions.empty() ? 0 : (*layers)[sum]);
+    sum += std::min(count, total + 1);
+  }
+  if (sum != total)
+    return joint.emitError("got ") << sum << " layers in " << int64_t(stages)
+                                   << " stages, but the model has " << total;
+  positions.push_back(row.costs.size());
+  return positions;
+}
+
+FailureOr<SmallVector<int64_t>>
+Partition::readGivenCuts(func::FuncOp joint, const ForwardRow &row) {
+  if (layersPerStage.empty())
+    return readCutNumbers(joint, row);
+  if (!cuts.empty())
+    return joint.emitError("cuts and layers-per-stage exclude each other");
+  return readLayerCounts(joint, row);
+}
+
+LogicalResult Partition::checkMarks(const ForwardRow &row,
+                                    ArrayRef<int64_t> positions,
+                                    ArrayRef<StageMark> marks) {
+  for (StageMark mark : marks) {
+    auto cut = llvm::find(positions, mark.position);
+    int64_t stage = cut - positions.begin();
+    Operation *op = row.ops[mark.position];
+    if (cut == positions.end())
+      return op->emitError(
+          "is marked as the beginning of a stage, but the given "
+          "cuts have none begin here");
+    if (mark.stage >= 0 && mark.stage != stage)
+      return op->emitError("is marked as the beginning of stage ")
+             << mark.stage << ", but the given cuts have stage " << stage
+             << " begin here";
+  }
   return success();
 }
 
-void Partition::colour(func::FuncOp joint, const Chain &chain,
-                       ArrayRef<int64_t> cuts) {
+void Partition::colour(func::FuncOp joint, const ForwardRow &row,
+                       ArrayRef<int64_t> positions) {
   Builder builder(joint.getContext());
-  std::map<int64_t, int64_t> stageOfNumber;
-  for (int64_t s = 0; s < stages; ++s)
-    for (int64_t i = cuts[s]; i < cuts[s + 1]; ++i)
-      stageOfNumber[*getInteger(chain.ops[i], attr::op)] = s;
+  auto stageOf = [&](int64_t position) {
+    return llvm::upper_bound(positions, position) - positions.begin() - 1;
+  };
   for (Operation &op : joint.getBody().front()) {
     op.removeAttr(attr::stage);
     op.removeAttr(attr::pass);
     if (isRepeated(&op) || op.hasTrait<OpTrait::IsTerminator>())
       continue;
-    std::optional<int64_t> number = getInteger(&op, attr::op);
-    if (!number)
-      number = getInteger(&op, attr::adjointOf);
     std::optional<int64_t> stage;
-    if (number && stageOfNumber.contains(*number))
-      stage = stageOfNumber[*number];
+    if (std::optional<int64_t> position = row.findPosition(&op))
+      stage = stageOf(*position);
     // Reports, accumulations and sums go where their operands are; gradients
     // flow from later stages to earlier ones, so to the earliest.
     if (!stage)
@@ -431,19 +278,92 @@ void Partition::colour(func::FuncOp joint, const Chain &chain,
   }
 }
 
+//===----------------------------------------------------------------------===//
+// Remarks
+//===----------------------------------------------------------------------===//
+
+static std::string toText(double value) {
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::format("%.3g", value);
+  return text;
+}
+
+/// "op 7 (linalg.contract)"
+static std::string describe(Operation *op) {
+  return ("op " + Twine(*getInteger(op, attr::op)) + " (" +
+          op->getName().getStringRef() + ")")
+      .str();
+}
+
+static remark::RemarkOpts named(StringRef name) {
+  return remark::RemarkOpts::name(name).category("weir-partition");
+}
+
+void Partition::report(func::FuncOp joint, const ForwardRow &row,
+                       const CutProblem &problem,
+                       const FoundCuts &found) const {
+  const RowCosts &costs = row.costs;
+  Location loc = joint.getLoc();
+  for (int64_t s = 0; s < stages; ++s) {
+    int64_t begin = found.cuts[s], end = found.cuts[s + 1];
+    std::optional<int64_t> layer = getInteger(row.ops[begin], attr::layer);
+    remark::analysis(loc, named("stage"))
+        << ("stage " + Twine(s) + " begins at " + describe(row.ops[begin]) +
+            (layer ? ", layer " + Twine(*layer) : Twine()) +
+            ", estimated seconds " + toText(costs.seconds(begin, end)) +
+            ", receives " + Twine(costs.received.get(begin, end)) +
+            " bytes per microbatch")
+               .str();
+  }
+  auto [fullest, most] = findFullestDevice(problem, found.cuts);
+  remark::analysis(loc, named("memory"))
+      << ("device " + Twine(fullest) +
+          " holds most by estimate: " + Twine(most.resident) +
+          " bytes of parameters, gradients and optimizer states and " +
+          Twine(most.kept) + " bytes that microbatches keep")
+             .str();
+
+  double slowest = 0.0;
+  for (int64_t device = 0; device < problem.numDevices(); ++device)
+    slowest =
+        std::max(slowest, getDeviceCost(problem, found.cuts, device).seconds);
+  double mean = costs.seconds(0, costs.size()) / problem.numDevices();
+  int64_t dearest = 0;
+  auto seconds = [&](int64_t i) { return costs.seconds(i, i + 1); };
+  for (int64_t i = 1; i < costs.size(); ++i)
+    if (seconds(i) > seconds(dearest))
+      dearest = i;
+  std::string why;
+  // A tenth is what the search gives away.
+  if (problem.numDevices() > 1 && slowest > mean * 1.05 &&
+      seconds(dearest) >= 0.9 * slowest)
+    why = "; " + describe(row.ops[dearest]) + " alone takes " +
+          toText(100.0 * seconds(dearest) / costs.seconds(0, costs.size())) +
+          " % of all time, so that no cut can be more even than " +
+          toText(seconds(dearest) / mean);
+  else if (found.fastestSeconds > 0.0 && found.fastestSeconds < 0.995 * slowest)
+    why = "; " + toText(found.fastestSeconds / mean) + " is possible where " +
+          std::to_string(found.fastestBytes) + " bytes are sent";
+  remark::passed(loc, named("cut"))
+      << ("cut into " + Twine(int64_t(stages)) +
+          " stages; the slowest device takes " + toText(slowest / mean) +
+          " of the mean; " + Twine(getSentBytes(problem, found.cuts)) +
+          " bytes per microbatch go from device to device" + why)
+             .str();
+}
+
 LogicalResult Partition::partition(func::FuncOp joint) {
   if (stages < 1)
-    return joint.emitError("needs at least one stage, got ")
-           << int64_t(stages);
-  FailureOr<Chain> built = buildChain(joint);
-  if (failed(built))
+    return joint.emitError("needs at least one stage, got ") << int64_t(stages);
+  std::unique_ptr<ForwardRow> row = readForwardRow(joint, stateTensors);
+  if (!row)
     return failure();
-  const Chain &chain = *built;
-  if (chain.size() < stages)
+  const RowCosts &costs = row->costs;
+  if (costs.size() < stages)
     return joint.emitError("cannot cut the model into ")
-           << int64_t(stages) << " stages: it has only " << chain.size()
+           << int64_t(stages) << " stages: it has only " << costs.size()
            << " operations to cut between";
-  if (chain.secondsBefore.back() <= 0.0)
+  if (costs.secondsBefore.back() <= 0.0)
     return joint.emitError(
         "no costs on the joint graph; run weir-estimate-costs first");
   std::string error;
@@ -451,36 +371,32 @@ LogicalResult Partition::partition(func::FuncOp joint) {
       readPlacement(placement, stages, devices, error);
   if (!placed)
     return joint.emitError() << error;
-  const std::vector<int> &deviceOfStage = *placed;
-  int64_t numDevices = *llvm::max_element(deviceOfStage) + 1;
-
-  FailureOr<SmallVector<int64_t>> positions =
-      cuts.empty() ? chooseCuts(joint, chain, deviceOfStage)
-                   : givenCuts(joint, chain);
-  if (failed(positions) ||
-      failed(checkDevices(joint, chain, *positions, deviceOfStage)))
-    return failure();
-  colour(joint, chain, *positions);
-
-  SmallVector<double> deviceSeconds(numDevices, 0.0);
-  for (int64_t s = 0; s < stages; ++s) {
-    double seconds = chain.seconds((*positions)[s], (*positions)[s + 1]);
-    deviceSeconds[deviceOfStage[s]] += seconds;
-    remark::analysis(
-        joint.getLoc(),
-        remark::RemarkOpts::name("stage").category("weir-partition"))
-        << ("stage " + Twine(s) + " begins at op " +
-            Twine(*getInteger(chain.ops[(*positions)[s]], attr::op)) +
-            ", estimated seconds " + std::to_string(seconds))
-               .str();
+  CutProblem problem{costs, *placed, {}, memoryLimit, {}, {}};
+  setSchedule(problem);
+  // One stage is no cut: nothing begins but the model.
+  if (stages > 1) {
+    FailureOr<SmallVector<StageMark>> marks =
+        readStageMarks(joint, *row, stages);
+    if (failed(marks))
+      return failure();
+    problem.marks.assign(marks->begin(), marks->end());
   }
-  double slowest = *llvm::max_element(deviceSeconds);
-  double mean = chain.secondsBefore.back() / numDevices;
-  remark::passed(joint.getLoc(),
-                 remark::RemarkOpts::name("cut").category("weir-partition"))
-      << ("cut into " + Twine(int64_t(stages)) +
-          " stages; the slowest device takes " + std::to_string(slowest / mean) +
-          " of the mean")
-             .str();
+
+  FoundCuts found;
+  if (cuts.empty() && layersPerStage.empty()) {
+    FailureOr<FoundCuts> chosen = chooseCuts(joint, problem);
+    if (failed(chosen))
+      return failure();
+    found = *chosen;
+  } else {
+    FailureOr<SmallVector<int64_t>> given = readGivenCuts(joint, *row);
+    if (failed(given) || failed(checkMarks(*row, *given, problem.marks)))
+      return failure();
+    found.cuts = *given;
+  }
+  if (failed(checkDevices(joint, problem, found.cuts)))
+    return failure();
+  colour(joint, *row, found.cuts);
+  report(joint, *row, problem, found);
   return success();
 }

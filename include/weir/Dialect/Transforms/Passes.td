@@ -89,17 +89,41 @@ def WeirEstimateCosts : Pass<"weir-estimate-costs", "::mlir::ModuleOp"> {
 def WeirPartition : Pass<"weir-partition", "::mlir::ModuleOp"> {
   let summary = "Give every op of the joint graph a stage";
   let description = [{
-    Cuts the forward ops, in their order, into `stages` pieces such that the
-    slowest device is as fast as can be, by dynamic programming over the cut
-    positions; a stage costs its forward and its backward. Among the cuts whose
-    slowest device is at most a tenth slower, the one that sends the fewest bytes
-    is taken, and among those the most even one. Where a device holds several
-    stages its own time counts, and the cut is improved by moving one or two
-    positions at a time, which need not find the best. With `memory-limit`, a cut whose parameters,
-    gradients, optimizer state and activations of one microbatch do not fit a
-    device is not taken. An adjoint gets the stage of its forward op.
+    Cuts the forward ops, in their order, into `stages` pieces; a stage costs its
+    forward and its backward. Two kinds of cuts are looked for: the one whose
+    slowest device is as fast as can be, and among those whose slowest device is
+    at most a tenth slower the one that sends the fewest bytes, and then needs
+    little memory. They are exact where every device holds one stage. Where a
+    device holds several, its own time counts, and cuts are improved by moving one
+    or two positions at a time, which need not find the best. The one with the
+    shortest predicted step under `schedule` is taken, transfers included.
+
+    With `memory-limit`, a cut that fits goes before one that does not. A device
+    needs its variables with their gradients and optimizer states, and what
+    microbatches keep for their backward, for as many of them as it holds at once
+    under `schedule` (`1f1b`: stage s of p holds p - s). That is an estimate,
+    without workspaces and transfer buffers. If no cut is found that fits, the
+    one that exceeds the limit least is taken, as long as one microbatch fits;
+    the plan tells in the end. For `auto` one microbatch per stage has to fit.
+
+    The user can say where to cut:
+
+    - `cuts`: the numbers (`weir.op`) of the first ops of stages 1, 2, ...
+    - `layers-per-stage`: how many layers each stage has. Where a layer begins,
+      the model says by `weir.layer = N` on its first op. What comes before the
+      first layer belongs to the first stage, what comes after the last to the
+      last.
+    - `weir.stage_begin` on ops of the model: a stage begins here, or with a
+      number that stage. The cuts between are chosen as above. In one stage nothing
+      is cut, and the marks have no meaning.
+
+    An adjoint gets the stage of its forward op.
     Constants, reads of variables and empty tensors stay without a stage: every
     pass has its own.
+
+    Ops are cut in the order in which the model has them. A value may skip stages:
+    it is sent from the stage that makes it to each device that reads it, and its
+    gradient is added up on the way back, in the order that differentiation fixed.
 
     The placement says which device holds a stage: `linear` (runs of stages on
     one device after another), `loop` (stage i on device i mod devices), `v` (back
@@ -117,6 +141,15 @@ def WeirPartition : Pass<"weir-partition", "::mlir::ModuleOp"> {
            "Optimizer states per parameter, for the memory limit">,
     ListOption<"cuts", "cuts", "int64_t",
            "Numbers (weir.op) of the first op of stages 1, 2, ...: cut there">,
+    ListOption<"layersPerStage", "layers-per-stage", "int64_t",
+           "How many layers (weir.layer) each stage has: cut there">,
+    Option<"schedule", "schedule", "std::string", "\"1f1b\"",
+           "The schedule to come, for what devices hold: a name, block:FILE or "
+           "auto">,
+    Option<"microbatches", "microbatches", "int64_t", "0",
+           "Microbatches per step; 0 means two per device">,
+    Option<"linkGigabytesPerSecond", "link-gbps", "double", "10.0",
+           "Bandwidth between devices in 1e9 bytes per second">,
   ];
   let dependentDialects = ["::weir::WeirDialect"];
 }
