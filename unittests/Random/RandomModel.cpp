@@ -105,6 +105,9 @@ private:
   void growTwoResults();
   void growOtherPrecision();
   void growStopped();
+  void growConvolution();
+  void growProduct();
+  void growPad();
   void embed();
 
   // The end of the model.
@@ -735,6 +738,83 @@ void Generator::growStopped() {
       "stopped gradient");
 }
 
+/// A window of weights moves along the dimension before the last.
+void Generator::growConvolution() {
+  Value x = pick();
+  if (x.shape.size() != 3)
+    return;
+  int64_t length = x.shape[1], inputs = x.shape[2], outputs = oneOf({1, 3, 4});
+  int64_t window = 1 + below(std::min<int64_t>(length, 3));
+  Value w = weight({window, inputs, outputs}, window * inputs);
+  Value result{"", {x.shape[0], length - window + 1, outputs}, x.element};
+  Value empty = m.write(fresh("empty"), result.shape,
+                        "tensor.empty() : " + result.type());
+  Value start = m.write(fresh("start"), result.shape,
+                        "linalg.fill ins(%zero : $f) outs(" + empty.name +
+                            " : " + result.type() + ") -> " + result.type());
+  auto map = [](StringRef dims) {
+    return ("affine_map<(a, t, o, k, c) -> (" + dims + ")>").str();
+  };
+  Value y = m.write(
+      fresh("conv"), result.shape,
+      "linalg.generic {indexing_maps = [" + map("a, t + k, c") + ", " +
+          map("k, c, o") + ", " + map("a, t, o") +
+          "], iterator_types = [\"parallel\", \"parallel\", \"parallel\", "
+          "\"reduction\", \"reduction\"]}\n        ins(" +
+          x.name + ", " + w.name + " : " + x.type() + ", " + w.type() +
+          ") outs(" + start.name + " : " + result.type() +
+          ") {\n    ^bb0(%x: $f, %w: $f, %acc: $f):\n"
+          "%p = arith.mulf %x, %w : $f\n%s = arith.addf %acc, %p : $f\n"
+          "linalg.yield %s : $f\n    } -> " +
+          result.type());
+  add(elementwise("l", "abc->abc", {y}), "convolution");
+}
+
+/// The product of one dimension, put back to where it came from.
+void Generator::growProduct() {
+  Value x = pick();
+  size_t rank = x.shape.size();
+  if (rank == 0)
+    return;
+  size_t dim = below(rank);
+  std::string dims = letters(rank), rest = dims;
+  rest.erase(dim, 1);
+  Value near =
+      m.elementwise(fresh("near"), dims + "->" + dims, {x}, {"x"},
+                    "%one = " + constant(1) + "%k = " + constant(0.125) +
+                        "%h = math.tanh %x : $f\n%s = arith.mulf %h, %k : $f\n"
+                        "%y = arith.addf %s, %one : $f\nlinalg.yield %y : $f");
+  std::string one = fresh("one");
+  m.write(one, {}, "arith.constant 1.0 : $f");
+  Value product =
+      reduceBy(dims + "->" + rest, {near},
+               "%s = arith.mulf %acc, %x0 : $f\nlinalg.yield %s : $f", one);
+  add(elementwise("s", dims + "," + rest + "->" + dims, {x, product}),
+      "product");
+}
+
+void Generator::growPad() {
+  Value x = pick();
+  if (x.shape.empty() || 2 * countElements(x.shape) > maxElements)
+    return;
+  Shape low, high, shape;
+  for (int64_t size : x.shape) {
+    low.push_back(below(2));
+    high.push_back(below(2));
+    shape.push_back(low.back() + size + high.back());
+  }
+  Value result{"", shape, x.element};
+  std::string arguments;
+  for (size_t i = 0; i < shape.size(); ++i)
+    arguments += (i ? ", %i" : "%i") + std::to_string(i) + ": index";
+  add(m.write(fresh("padded"), shape,
+              "tensor.pad " + x.name + " low" + list(low) + " high" +
+                  list(high) + " {\n    ^bb0(" + arguments +
+                  "):\n      tensor.yield %zero : $f\n    } : " + x.type() +
+                  " to " + result.type()),
+      "pad");
+}
+
 void Generator::embed() {
   int64_t size = chooseSize();
   Value indices = m.expandShape(fresh("indices"), tokens, "[[0], [1, 2]]",
@@ -829,7 +909,8 @@ weir::test::RandomModel Generator::make(uint64_t seed) {
       &Generator::growExpand,        &Generator::growSlice,
       &Generator::growConcat,        &Generator::growInsert,
       &Generator::growTwoResults,    &Generator::growOtherPrecision,
-      &Generator::growStopped};
+      &Generator::growStopped,       &Generator::growConvolution,
+      &Generator::growProduct,       &Generator::growPad};
   int64_t size = 2 + below(chance(20) ? 24 : 10);
   while (static_cast<int64_t>(values.size()) < size) {
     if (chance(6))
