@@ -328,8 +328,9 @@ static void emitAll(ModuleOp module, std::vector<Diagnostic> &diagnostics) {
 }
 
 /// Says what the smallest limit is that compilation is known to meet, or plans
-/// `module` by another cut. A named schedule meets none that is a hundredth
-/// smaller; auto might, given more time.
+/// `module` by another cut. A schedule whose order no limit changes meets none that
+/// is a hundredth smaller; auto might, given more time, and so might schedules
+/// that move weight gradients for a limit.
 static LogicalResult planAtSmallestLimit(ModuleOp module,
                                          const CompilerOptions &options,
                                          const MetLimit &smallest) {

@@ -139,7 +139,8 @@ Mismatch weir::test::makeMismatch(std::mt19937_64 &random,
   bool anyChunks = named.placement != schedule::Placement::V;
   result.isMadeFor =
       named.name == "gpipe" ||
-      (placement.vec() ==
+      (cut.stages % cut.devices == 0 &&
+       placement.vec() ==
            schedule::makePlacement(named.placement, cut.stages, cut.devices) &&
        (anyChunks || cut.stages == 2 * cut.devices));
   return result;

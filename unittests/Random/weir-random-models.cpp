@@ -270,7 +270,7 @@ static int64_t numberAfter(StringRef message, StringRef text) {
 }
 
 /// A refusal names a limit that can be met: with it, the case compiles. For
-/// schedules that are not searched for it is the smallest, to a hundredth.
+/// schedules whose order no limit changes it is the smallest, to a hundredth.
 bool ModelRun::checkRefusal(const CompilerOptions &refused,
                             const std::string &error, Plan plan) {
   CompilerOptions options = refused;
@@ -287,8 +287,10 @@ bool ModelRun::checkRefusal(const CompilerOptions &refused,
   if (planned->arena > smallest)
     return fail(options, "the plan is larger than its limit: " +
                              std::to_string(planned->arena));
+  bool isOneOrder = llvm::is_contained(
+      {"gpipe", "1f1b", "interleaved-1f1b", "1f1b-v"}, options.schedule);
   options.memoryLimit = smallest - smallest / 100 - 1;
-  if (options.schedule != "auto" && options.memoryLimit > refused.memoryLimit &&
+  if (isOneOrder && options.memoryLimit > refused.memoryLimit &&
       plan(options, ignored))
     return fail(refused, "a limit of " + std::to_string(options.memoryLimit) +
                              " can be met, less than was said: " + error);
