@@ -9,10 +9,12 @@
 
 #include "Version.h"
 #include "weir/Analysis/PipelineProblem.h"
+#include "weir/InitAll.h"
 #include "weir/Schedule/NamedSchedules.h"
 #include "weir/Target/OutputFile.h"
 
 #include "mlir/Bytecode/BytecodeReader.h"
+#include "mlir/IR/AsmState.h"
 #include "mlir/IR/Remarks.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
@@ -152,6 +154,9 @@ static Options &getOptions() {
 
 void weir::registerCompilerCommandLine() {
   getOptions();
+  // --mlir-print-ir-after knows the passes that are there when it is made.
+  registerAllPasses();
+  registerAsmPrinterCLOptions();
   registerPassManagerCLOptions();
   cl::HideUnrelatedOptions(getToolCategory());
   introduceTool();

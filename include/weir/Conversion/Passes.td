@@ -50,30 +50,36 @@ def ConvertWeirToHost : Pass<"convert-weir-to-host", "::mlir::ModuleOp"> {
     Which of these forms an op takes depends on the op and its users alone, never
     on how the model was cut into stages.
 
-    Before:
+    Example:
 
     ```mlir
-    %y = weir.forward 0 (%a = %x : tensor<64xf32>) -> (tensor<64xf32>) {
-      %e = tensor.empty() : tensor<64xf32>
-      %b = linalg.generic {indexing_maps = [#id, #id],
-                           iterator_types = ["parallel"]}
-          ins(%a : tensor<64xf32>) outs(%e : tensor<64xf32>) {
-      ^bb0(%in: f32, %out: f32):
-        %d = arith.addf %in, %in : f32
-        linalg.yield %d : f32
-      } -> tensor<64xf32>
-      weir.yield %b : tensor<64xf32>
+    weir.pipeline @m stages 1 (%tokens = "tokens" : tensor<64xf32>) {
+      %y = weir.forward 0 (%x = %tokens : tensor<64xf32>) -> tensor<64xf32> {
+        %e = tensor.empty() : tensor<64xf32>
+        %b = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>,
+                                              affine_map<(i) -> (i)>],
+                             iterator_types = ["parallel"]}
+            ins(%x : tensor<64xf32>) outs(%e : tensor<64xf32>) {
+        ^bb0(%in: f32, %out: f32):
+          %d = arith.addf %in, %in : f32
+          linalg.yield %d : f32
+        } -> tensor<64xf32>
+        weir.yield %b : tensor<64xf32>
+      }
     }
     ```
 
-    After, the body unchanged:
+    becomes, the body of the pass unchanged:
 
     ```mlir
-    %y = weir.forward 0 (%a = %x : tensor<64xf32>) -> (tensor<64xf32>)
-        attributes {kernel = @f0} { ... }
+    %y = weir.forward 0 (%x = %tokens : tensor<64xf32>) -> tensor<64xf32>
+        attributes {kernel = @f0} {
     module @weir_kernels {
-      llvm.func @f0(%context: !llvm.ptr, %buffers: !llvm.ptr) { ... }
-    }
+      llvm.func @f0(%context: !llvm.ptr, %buffers: !llvm.ptr) {
+        ...
+        %in = llvm.load %from {alignment = 4 : i64} : !llvm.ptr -> vector<16xf32>
+        %d = llvm.fadd %in, %in : vector<16xf32>
+        llvm.store %d, %to {alignment = 4 : i64} : vector<16xf32>, !llvm.ptr
     ```
   }];
   let dependentDialects = [

@@ -22,6 +22,39 @@ def WeirDifferentiate : Pass<"weir-differentiate", "::mlir::ModuleOp"> {
     number in `weir.adjoint_of`. The op that makes the whole gradient of a value
     that depends on the data (the arguments of the function) is marked
     `weir.activation_gradient`.
+
+    Example:
+
+    ```mlir
+    weir.variable @w <normal, 0.02> : tensor<4xf32>
+    func.func @m(%x: tensor<4xf32> {weir.input = "tokens"},
+                 %n: tensor<f32> {weir.input = "labels"})
+        -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
+      %zero = arith.constant dense<0.0> : tensor<f32>
+      %w = weir.read @w : tensor<4xf32>
+      %y = arith.mulf %x, %w : tensor<4xf32>
+      %loss = linalg.reduce { arith.addf } ins(%y : tensor<4xf32>)
+          outs(%zero : tensor<f32>) dimensions = [0]
+      return %loss, %n : tensor<f32>, tensor<f32>
+    }
+    ```
+
+    becomes, with `...` for what is left out:
+
+    ```mlir
+    func.func @m(%x: tensor<4xf32> {weir.input = "tokens"},
+                 %n: tensor<f32> {weir.input = "labels"}) attributes {weir.joint} {
+      %w = weir.read @w : tensor<4xf32>
+      %y = linalg.generic ... ins(%x, %w : ...) ... attrs = {weir.op = 0 : i64} {
+      %loss = linalg.generic ... ins(%y : ...) ... attrs = {weir.op = 1 : i64} {
+      weir.report %loss, %n : tensor<f32>, tensor<f32>
+      %dy = linalg.generic ...
+          attrs = {weir.activation_gradient, weir.adjoint_of = 1 : i64} {
+      %dw = linalg.generic ... ins(%x, %dy : ...)
+          ... attrs = {weir.adjoint_of = 0 : i64} {
+      weir.accumulate @w use 0, %dw {weir.adjoint_of = 0 : i64} : tensor<4xf32>
+      return
+    ```
   }];
   let dependentDialects = ["::weir::WeirDialect", "::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect",
@@ -56,6 +89,33 @@ def WeirFixRounding : Pass<"weir-fix-rounding", "::mlir::ModuleOp"> {
 
     Running the pass again changes nothing. Functions with `weir.model` are left
     alone: differentiation comes first.
+
+    Example:
+
+    ```mlir
+    func.func @sums(%x: tensor<4x64xf32>, %zeros: tensor<4xf32>)
+        -> tensor<4xf32> {
+      %sums = linalg.reduce { arith.addf } ins(%x : tensor<4x64xf32>)
+          outs(%zeros : tensor<4xf32>) dimensions = [1]
+      return %sums : tensor<4xf32>
+    }
+    ```
+
+    becomes
+
+    ```mlir
+    func.func @sums(%x: tensor<4x64xf32>, %zeros: tensor<4xf32>)
+        -> tensor<4xf32> {
+      %sums = linalg.generic {..., iterator_types = ["parallel", "reduction"]}
+          ins(%x : tensor<4x64xf32>) outs(%zeros : tensor<4xf32>)
+          attrs = {weir.lanes = 16 : i64} {
+      ^bb0(%in: f32, %out: f32):
+        %sum = arith.addf %out, %in : f32
+        linalg.yield %sum : f32
+      } -> tensor<4xf32>
+      return %sums : tensor<4xf32>
+    }
+    ```
   }];
   let options = [
     Option<"lanes", "lanes", "int64_t", "16",
@@ -73,6 +133,27 @@ def WeirEstimateCosts : Pass<"weir-estimate-costs", "::mlir::ModuleOp"> {
     Sets `weir.flops`, `weir.bytes` (read and written) and `weir.seconds`
     (the larger of flops over the peak and bytes over the bandwidth, plus a fixed
     cost per op) on every op of the joint graph that computes.
+
+    Example, `--weir-estimate-costs="gbps=10 scalar-gflops=5 overhead=0"`: 1040 bytes
+    at 10 GB/s take longer than 256 additions.
+
+    ```mlir
+    func.func @m(%x: tensor<4x64xf32> {weir.input = "tokens"},
+                 %zeros: tensor<4xf32> {weir.input = "zeros"})
+        attributes {weir.joint} {
+      %sums = linalg.reduce { arith.addf } ins(%x : tensor<4x64xf32>)
+          outs(%zeros : tensor<4xf32>) dimensions = [1] {weir.op = 0 : i64}
+      return
+    }
+    ```
+
+    becomes
+
+    ```mlir
+    linalg.reduce { arith.addf } ins(...) outs(...) dimensions = [1]
+        {weir.bytes = 1040 : i64, weir.flops = 256 : i64, weir.op = 0 : i64,
+         weir.seconds = 1.040000e-07 : f64}
+    ```
   }];
   let options = [
     Option<"gflops", "gflops", "double", "80.0",
@@ -128,6 +209,34 @@ def WeirPartition : Pass<"weir-partition", "::mlir::ModuleOp"> {
     The placement says which device holds a stage: `linear` (runs of stages on
     one device after another), `loop` (stage i on device i mod devices), `v` (back
     and forth), or the device of each stage, separated by commas: `0,1,2,2,1,0`.
+
+    Example, `--weir-partition=stages=2`:
+
+    ```mlir
+    weir.variable @w <normal, 0.02> : tensor<4xf32>
+    func.func @m(%x: tensor<4xf32> {weir.input = "tokens"}) attributes {weir.joint} {
+      %w = weir.read @w : tensor<4xf32>
+      %y = arith.mulf %x, %w {weir.op = 0 : i64, weir.seconds = 1.0} : tensor<4xf32>
+      %z = arith.mulf %y, %y {weir.op = 1 : i64, weir.seconds = 1.0} : tensor<4xf32>
+      %dy = arith.addf %y, %y {weir.activation_gradient, weir.adjoint_of = 1 : i64,
+                               weir.seconds = 1.0} : tensor<4xf32>
+      %dw = arith.mulf %dy, %x {weir.adjoint_of = 0 : i64, weir.seconds = 1.0}
+          : tensor<4xf32>
+      weir.accumulate @w use 0, %dw {weir.adjoint_of = 0 : i64} : tensor<4xf32>
+      return
+    }
+    ```
+
+    becomes
+
+    ```mlir
+    %w = weir.read @w : tensor<4xf32>
+    %y = arith.mulf %x, %w {weir.op = 0 : i64, ..., weir.stage = 0 : i64}
+    %z = arith.mulf %y, %y {weir.op = 1 : i64, ..., weir.stage = 1 : i64}
+    %dy = arith.addf %y, %y {..., weir.adjoint_of = 1 : i64, ..., weir.stage = 1 : i64}
+    %dw = arith.mulf %dy, %x {weir.adjoint_of = 0 : i64, ..., weir.stage = 0 : i64}
+    weir.accumulate @w use 0, %dw {weir.adjoint_of = 0 : i64, weir.stage = 0 : i64}
+    ```
   }];
   let options = [
     Option<"stages", "stages", "int64_t", "1", "Number of stages">,
@@ -161,6 +270,34 @@ def WeirSplitBackward : Pass<"weir-split-backward", "::mlir::ModuleOp"> {
     backward_input if a gradient that another stage waits for, or the gradient of
     any value that depends on the data, depends on it; all others, which only
     variables wait for, are backward_weight.
+
+    Example:
+
+    ```mlir
+    weir.variable @w <normal, 0.02> : tensor<4xf32>
+    func.func @m(%x: tensor<4xf32> {weir.input = "tokens"}) attributes {weir.joint} {
+      %w = weir.read @w : tensor<4xf32>
+      %y = arith.mulf %x, %w {weir.op = 0 : i64, weir.stage = 0 : i64} : tensor<4xf32>
+      %z = arith.mulf %y, %y {weir.op = 1 : i64, weir.stage = 1 : i64} : tensor<4xf32>
+      %dy = arith.addf %y, %y {weir.activation_gradient, weir.adjoint_of = 1 : i64,
+                               weir.stage = 1 : i64} : tensor<4xf32>
+      %dw = arith.mulf %dy, %x {weir.adjoint_of = 0 : i64, weir.stage = 0 : i64}
+          : tensor<4xf32>
+      weir.accumulate @w use 0, %dw {weir.adjoint_of = 0 : i64, weir.stage = 0 : i64}
+          : tensor<4xf32>
+      return
+    }
+    ```
+
+    becomes: stage 0 waits for %dy, and only @w for %dw.
+
+    ```mlir
+    %y = arith.mulf %x, %w {..., weir.pass = #weir.pass<forward>, weir.stage = 0 : i64}
+    %z = arith.mulf %y, %y {..., weir.pass = #weir.pass<forward>, weir.stage = 1 : i64}
+    %dy = arith.addf %y, %y {..., weir.pass = #weir.pass<backward_input>, ...}
+    %dw = arith.mulf %dy, %x {..., weir.pass = #weir.pass<backward_weight>, ...}
+    weir.accumulate @w use 0, %dw {..., weir.pass = #weir.pass<backward_weight>, ...}
+    ```
   }];
   let dependentDialects = ["::weir::WeirDialect"];
 }
@@ -175,6 +312,58 @@ def WeirOutlineStages : Pass<"weir-outline-stages", "::mlir::ModuleOp"> {
     so that a value is kept once. A stage between others that has nothing to
     compute on the way back gets an empty backward_input, a link in the chain of
     passes that schedules are made of.
+
+    Example:
+
+    ```mlir
+    weir.variable @w <normal, 0.02> : tensor<4xf32>
+    func.func @m(%x: tensor<4xf32> {weir.input = "tokens"}) attributes {weir.joint} {
+      %w = weir.read @w : tensor<4xf32>
+      %y = arith.mulf %x, %w {weir.op = 0 : i64, weir.pass = #weir.pass<forward>,
+                              weir.stage = 0 : i64} : tensor<4xf32>
+      %e = math.exp %y {weir.op = 1 : i64, weir.pass = #weir.pass<forward>,
+                        weir.stage = 1 : i64} : tensor<4xf32>
+      %dy = arith.addf %e, %e {weir.activation_gradient, weir.adjoint_of = 1 : i64,
+                               weir.pass = #weir.pass<backward_input>,
+                               weir.stage = 1 : i64} : tensor<4xf32>
+      %dw = arith.mulf %dy, %x {weir.adjoint_of = 0 : i64,
+                                weir.pass = #weir.pass<backward_weight>,
+                                weir.stage = 0 : i64} : tensor<4xf32>
+      weir.accumulate @w use 0, %dw {weir.adjoint_of = 0 : i64,
+                                     weir.pass = #weir.pass<backward_weight>,
+                                     weir.stage = 0 : i64} : tensor<4xf32>
+      return
+    }
+    ```
+
+    becomes: %e is kept in a bundle, %y and %dy go from stage to stage.
+
+    ```mlir
+    weir.pipeline @m stages 2 (%x = "tokens" : tensor<4xf32>) {
+      %y = weir.forward 0 (%x0 = %x : tensor<4xf32>) -> tensor<4xf32> {
+        %w = weir.read @w : tensor<4xf32>
+        %y0 = arith.mulf %x0, %w : tensor<4xf32>
+        weir.yield %y0 : tensor<4xf32>
+      }
+      %kept = weir.forward 1 (%y1 = %y : tensor<4xf32>)
+          -> !weir.bundle<tensor<4xf32>> {
+        %e1 = math.exp %y1 : tensor<4xf32>
+        %b1 = weir.pack %e1 : (tensor<4xf32>) -> !weir.bundle<tensor<4xf32>>
+        weir.yield %b1 : !weir.bundle<tensor<4xf32>>
+      }
+      %dy = weir.backward_input 1 (%b2 = %kept : !weir.bundle<tensor<4xf32>>)
+          -> tensor<4xf32> {
+        %e2 = weir.unpack %b2 : (!weir.bundle<tensor<4xf32>>) -> tensor<4xf32>
+        %dy2 = arith.addf %e2, %e2 : tensor<4xf32>
+        weir.yield %dy2 : tensor<4xf32>
+      }
+      weir.backward_weight 0 (%dy3 = %dy : tensor<4xf32>, %x3 = %x : tensor<4xf32>) {
+        %dw = arith.mulf %dy3, %x3 : tensor<4xf32>
+        weir.accumulate @w use 0, %dw : tensor<4xf32>
+        weir.yield
+      }
+    }
+    ```
   }];
   let dependentDialects = ["::weir::WeirDialect"];
 }
@@ -192,6 +381,41 @@ def WeirAddOptimizer : Pass<"weir-add-optimizer", "::mlir::ModuleOp"> {
 
     where g is the sum of the gradients of all uses, in the order of the uses,
     divided by the step's count of labels. Only variables marked `decay` decay.
+
+    Example, `--weir-add-optimizer="optimizer=sgd momentum=0.5"`:
+
+    ```mlir
+    weir.variable @w <normal, 0.02> : tensor<4xf32>
+    weir.pipeline @m stages 1 (%x = "tokens" : tensor<4xf32>) {
+      weir.backward_weight 0 (%g = %x : tensor<4xf32>) {
+        weir.accumulate @w use 0, %g : tensor<4xf32>
+      }
+    }
+    ```
+
+    gets an update behind its passes:
+
+    ```mlir
+    weir.update @w uses 1 states ["momentum"]
+        (%w: tensor<4xf32>, %g: tensor<4xf32>, %v: tensor<4xf32>,
+         %count: tensor<f32>, %lr: tensor<f32>, %step: tensor<f32>) {
+      %new:2 = linalg.generic ...
+          ins(%g, %count, %lr, %step : ...
+          outs(%w, %v : tensor<4xf32>, tensor<4xf32>) {
+      ^bb0(%gi: f32, %n: f32, %rate: f32, %t: f32, %wi: f32, %vi: f32):
+        %one = arith.constant 1.000000e+00 : f32
+        %atLeastOne = arith.maximumf %n, %one : f32
+        %mean = arith.divf %gi, %atLeastOne : f32
+        %momentum = arith.constant 5.000000e-01 : f32
+        %slowed = arith.mulf %momentum, %vi : f32
+        %newV = arith.addf %slowed, %mean : f32
+        %change = arith.mulf %rate, %newV : f32
+        %newW = arith.subf %wi, %change : f32
+        linalg.yield %newW, %newV : f32, f32
+      } -> (tensor<4xf32>, tensor<4xf32>)
+      weir.yield %new#0, %new#1 : tensor<4xf32>, tensor<4xf32>
+    }
+    ```
   }];
   let options = [
     Option<"optimizer", "optimizer", "std::string", "\"adamw\"",
@@ -226,6 +450,38 @@ def WeirSchedule : Pass<"weir-schedule", "::mlir::ModuleOp"> {
     makes in `time-budget` seconds, so that it finds the same on every machine.
 
     A remark says what was chosen and why.
+
+    Example, one microbatch of a forward in two stages:
+
+    ```mlir
+    weir.pipeline @m stages 2 (%tokens = "tokens" : tensor<f32>) {
+      %y = weir.forward 0 (%x = %tokens : tensor<f32>) -> tensor<f32> {
+        weir.yield %x : tensor<f32>
+      }
+      weir.forward 1 (%x = %y : tensor<f32>) {
+        weir.report %x, %x : tensor<f32>, tensor<f32>
+      }
+    }
+    ```
+
+    gets
+
+    ```mlir
+    weir.program @m_device0 of @m device 0 microbatches 1 schedule "1f1b" {
+      %x0 = weir.load "tokens" microbatch 0 : tensor<f32>
+      %y0 = weir.run forward 0 microbatch 0 (%x0) : (tensor<f32>) -> tensor<f32>
+      %sending = weir.send_start %y0 to 1 message 0 microbatch 0 : tensor<f32>
+      weir.wait %sending : !weir.sending
+    }
+    weir.program @m_device1 of @m device 1 microbatches 1 schedule "1f1b" {
+      %loss = weir.resident loss : tensor<f32>
+      %count = weir.resident count : tensor<f32>
+      %coming = weir.recv_start from 0 message 0 microbatch 0
+          : !weir.receiving<tensor<f32>>
+      %y1 = weir.wait %coming : !weir.receiving<tensor<f32>> -> tensor<f32>
+      weir.run forward 1 microbatch 0 (%y1) : (tensor<f32>) -> ()
+    }
+    ```
   }];
   let options = [
     Option<"schedule", "schedule", "std::string", "\"1f1b\"",
@@ -255,6 +511,29 @@ def WeirExtractProblems : Pass<"weir-extract-problems", "::mlir::ModuleOp"> {
     Adds a `weir.schedule.problem` for each pipeline, named after it with
     `_problem`: what `weir-schedule` would hand to the scheduling library. So a
     schedule can be studied, and searched for, without the model.
+
+    Example, `--weir-extract-problems=microbatches=4`:
+
+    ```mlir
+    weir.pipeline @m stages 2 (%tokens = "tokens" : tensor<f32>) {
+      %y = weir.forward 0 (%x = %tokens : tensor<f32>) -> tensor<f32>
+          attributes {seconds = 0.5} {
+        weir.yield %x : tensor<f32>
+      }
+      weir.forward 1 (%x = %y : tensor<f32>) attributes {seconds = 0.25} {
+        weir.report %x, %x : tensor<f32>, tensor<f32>
+      }
+    }
+    ```
+
+    gets
+
+    ```mlir
+    weir.schedule.problem @m_problem devices 2 microbatches 4 {
+      weir.schedule.stage 0 on 0 forward 0.5 forward_transfer 4
+      weir.schedule.stage 1 on 1 forward 0.25
+    }
+    ```
   }];
   let options = [
     Option<"devices", "devices", "int64_t", "0",
@@ -279,6 +558,35 @@ def WeirScheduleProblems
     span, a lower bound and the memory of each device. A solution of the same
     problem by the same schedule is replaced. A schedule that the problem does not
     admit, or that does not fit its limits, is an error.
+
+    Example, `--weir-schedule-problems=schedule=1f1b`:
+
+    ```mlir
+    weir.schedule.problem @two devices 2 microbatches 2 {
+      weir.schedule.stage 0 on 0 forward 1.0 backward_weight 2.0 activation 3
+      weir.schedule.stage 1 on 1 forward 1.0 backward_input 1.0 backward_weight 1.0
+          activation 2
+    }
+    ```
+
+    gets
+
+    ```mlir
+    weir.schedule.solution of @two by "1f1b" makespan 9.0 span 9.0 bound 7.0 peaks [6, 2] {
+      weir.schedule.order 0 {
+        weir.schedule.pass forward 0 microbatch 0 at 0.0 to 1.0
+        weir.schedule.pass forward 0 microbatch 1 at 1.0 to 2.0
+        weir.schedule.pass backward 0 microbatch 0 at 4.0 to 6.0
+        weir.schedule.pass backward 0 microbatch 1 at 7.0 to 9.0
+      }
+      weir.schedule.order 1 {
+        weir.schedule.pass forward 1 microbatch 0 at 1.0 to 2.0
+        weir.schedule.pass backward 1 microbatch 0 at 2.0 to 4.0
+        weir.schedule.pass forward 1 microbatch 1 at 4.0 to 5.0
+        weir.schedule.pass backward 1 microbatch 1 at 5.0 to 7.0
+      }
+    }
+    ```
   }];
   let options = [
     Option<"schedule", "schedule", "std::string", "\"auto\"",
@@ -299,6 +607,40 @@ def WeirCheckSchedules : Pass<"weir-check-schedules", "::mlir::ModuleOp"> {
     on the device of its stage, microbatches in order, no deadlock, memory within
     the limits. The error is at the pass at fault, with notes at the others that it
     names. Sets the start and end of every pass and the totals of the solution.
+
+    Example, an order by hand:
+
+    ```mlir
+    weir.schedule.problem @two devices 2 microbatches 1 {
+      weir.schedule.stage 0 on 0 forward 1.0 backward_weight 2.0 activation 3
+      weir.schedule.stage 1 on 1 forward 1.5 backward_input 1.0 activation 2
+    }
+    weir.schedule.solution of @two by "hand" {
+      weir.schedule.order 0 {
+        weir.schedule.pass forward 0 microbatch 0
+        weir.schedule.pass backward_weight 0 microbatch 0
+      }
+      weir.schedule.order 1 {
+        weir.schedule.pass forward 1 microbatch 0
+        weir.schedule.pass backward_input 1 microbatch 0
+      }
+    }
+    ```
+
+    becomes
+
+    ```mlir
+    weir.schedule.solution of @two by "hand" makespan 5.5 span 5.5 bound 5.5 peaks [3, 2] {
+      weir.schedule.order 0 {
+        weir.schedule.pass forward 0 microbatch 0 at 0.0 to 1.0
+        weir.schedule.pass backward_weight 0 microbatch 0 at 3.5 to 5.5
+      }
+      weir.schedule.order 1 {
+        weir.schedule.pass forward 1 microbatch 0 at 1.0 to 2.5
+        weir.schedule.pass backward_input 1 microbatch 0 at 2.5 to 3.5
+      }
+    }
+    ```
   }];
   let dependentDialects = ["::weir::WeirDialect"];
 }
@@ -309,6 +651,39 @@ def WeirPlanMemory : Pass<"weir-plan-memory", "::mlir::ModuleOp"> {
     Residents first, then everything else by its live range: from the action that
     makes a value (a receive: from its start) to the last that uses it (a send: to
     its wait). Fails if a program's limit is exceeded, and says by how much.
+
+    Example: the second microbatch takes the places of the first.
+
+    ```mlir
+    weir.pipeline @m stages 2 (%tokens = "tokens" : tensor<32xf32>) {
+      %y = weir.forward 0 (%x = %tokens : tensor<32xf32>) -> tensor<32xf32> {
+        weir.yield %x : tensor<32xf32>
+      }
+      weir.forward 1 (%x = %y : tensor<32xf32>) {
+      }
+    }
+    weir.program @d0 of @m device 0 microbatches 2 {
+      %t0 = weir.load "tokens" microbatch 0 : tensor<32xf32>
+      %y0 = weir.run forward 0 microbatch 0 (%t0) : (tensor<32xf32>) -> tensor<32xf32>
+      weir.run forward 1 microbatch 0 (%y0) : (tensor<32xf32>) -> ()
+      %t1 = weir.load "tokens" microbatch 1 : tensor<32xf32>
+      %y1 = weir.run forward 0 microbatch 1 (%t1) : (tensor<32xf32>) -> tensor<32xf32>
+      weir.run forward 1 microbatch 1 (%y1) : (tensor<32xf32>) -> ()
+    }
+    ```
+
+    becomes
+
+    ```mlir
+    weir.program @d0 of @m device 0 microbatches 2 arena 256 {
+      %t0 = weir.load "tokens" microbatch 0 at [0] : tensor<32xf32>
+      %y0 = weir.run forward 0 microbatch 0 (%t0) at [128] : (tensor<32xf32>) -> tensor<32xf32>
+      weir.run forward 1 microbatch 0 (%y0) : (tensor<32xf32>) -> ()
+      %t1 = weir.load "tokens" microbatch 1 at [0] : tensor<32xf32>
+      %y1 = weir.run forward 0 microbatch 1 (%t1) at [128] : (tensor<32xf32>) -> tensor<32xf32>
+      weir.run forward 1 microbatch 1 (%y1) : (tensor<32xf32>) -> ()
+    }
+    ```
   }];
   let dependentDialects = ["::weir::WeirDialect"];
 }
@@ -329,6 +704,29 @@ def WeirVerifyPrograms : Pass<"weir-verify-programs", "::mlir::ModuleOp"> {
       aligned and inside the arena, the arena is within the limit.
 
     Every refusal names the two ops at fault.
+
+    Example:
+
+    ```mlir
+    weir.pipeline @m stages 1 (%tokens = "tokens" : tensor<f32>) {
+      %y = weir.forward 0 (%x = %tokens : tensor<f32>) -> tensor<f32> {
+        weir.yield %x : tensor<f32>
+      }
+    }
+    weir.program @d0 of @m device 0 microbatches 1 arena 128 {
+      %t = weir.load "tokens" microbatch 0 at [64] : tensor<f32>
+      %y = weir.run forward 0 microbatch 0 (%t) at [64] : (tensor<f32>) -> tensor<f32>
+    }
+    ```
+
+    is refused:
+
+    ```text
+    error: bytes 64 to 68 of device 0 are still in use: a buffer that lives here holds 64 to 68
+      %y = weir.run forward 0 microbatch 0 (%t) at [64]
+    note: made here
+      %t = weir.load "tokens" microbatch 0 at [64]
+    ```
   }];
 }
 
