@@ -115,13 +115,6 @@ HostJit::create(const HostProgram &program, ProductFunction product) {
           code->firstError = text;
       });
   llvm::orc::JITDylib &library = code->jit->getMainJITDylib();
-  // libm and the like come from this process, products from the caller.
-  llvm::Expected<std::unique_ptr<llvm::orc::DynamicLibrarySearchGenerator>>
-      process = llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
-          code->jit->getDataLayout().getGlobalPrefix());
-  if (!process)
-    return process.takeError();
-  library.addGenerator(std::move(*process));
   llvm::orc::SymbolMap symbols;
   symbols[code->jit->mangleAndIntern("weir_host_product")] = {
       llvm::orc::ExecutorAddr::fromPtr(product),
@@ -129,10 +122,19 @@ HostJit::create(const HostProgram &program, ProductFunction product) {
   if (llvm::Error error =
           library.define(llvm::orc::absoluteSymbols(std::move(symbols))))
     return std::move(error);
+  // What the libraries have goes before what this process has of that name, as
+  // in an executable. libm and the like come from this process, products from
+  // the caller.
   for (const KernelLibrary &file : program.libraries)
     if (llvm::Error error = addLibrary(file, *code->jit))
       return llvm::createStringError("cannot load '" + file.path +
                                      "': " + llvm::toString(std::move(error)));
+  llvm::Expected<std::unique_ptr<llvm::orc::DynamicLibrarySearchGenerator>>
+      process = llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
+          code->jit->getDataLayout().getGlobalPrefix());
+  if (!process)
+    return process.takeError();
+  library.addGenerator(std::move(*process));
   for (const std::string &name : getCalledFunctions(**module))
     if (auto address = code->jit->lookup(name); !address) {
       std::string text = explainError(address.takeError());

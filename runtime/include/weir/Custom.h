@@ -48,6 +48,9 @@
 //   - It returns: by no exception, no longjmp and no exit. It leaves the rounding
 //     mode and the other floating-point settings of the thread as they were.
 //
+// Its name is its own: one that a library of the system has may be taken for that
+// where the file that defines it is forgotten.
+//
 // Shapes and other constants come as operands: a constant tensor of the sizes, say,
 // lets one function serve declarations for several shapes.
 //

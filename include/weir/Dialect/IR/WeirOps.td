@@ -163,7 +163,8 @@ def Weir_KernelOp : Weir_Op<"kernel",
     activations wait for end up in backward_input, those that only a variable waits
     for in backward_weight, and those that nothing waits for nowhere. So a kernel
     for B and one for W are two calls here, and what B makes for W is a result of
-    the one and an operand of the other. A kernel without a derivative can be called
+    the one and an operand of the other. Matrix products are written as
+    `linalg.contract`, which is what the product library gets. A kernel without a derivative can be called
     where no gradient is needed.
 
     Example:
