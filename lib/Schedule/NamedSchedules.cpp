@@ -16,7 +16,7 @@
 
 namespace weir::schedule {
 
-static constexpr std::array<NamedSchedule, 13> kBuiltIn = {{
+static constexpr auto kBuiltIn = std::to_array<NamedSchedule>({
     {"gpipe", "all forward passes, then all backward passes; most memory",
      Placement::Linear, 1, ""},
     {"1f1b",
@@ -55,7 +55,7 @@ static constexpr std::array<NamedSchedule, 13> kBuiltIn = {{
      "two stages per device, forth and back; forward passes of one microbatch "
      "beside backward passes of another, as two passes in turn",
      Placement::V, 2, ""},
-}};
+});
 
 namespace {
 
