@@ -165,6 +165,13 @@ SmallVector<LiveBuffer> weir::getLiveBuffers(ProgramOp program) {
   return buffers;
 }
 
+int64_t weir::getUsedBytes(ProgramOp program) {
+  int64_t end = 0;
+  for (const LiveBuffer &buffer : getLiveBuffers(program))
+    end = std::max(end, buffer.getOffset().value_or(0) + buffer.bytes);
+  return alignBuffer(end);
+}
+
 MemoryPeaks weir::getMemoryPeaks(ProgramOp program) {
   MemoryPeaks peaks;
   int64_t places = program.getBody().front().getOperations().size();

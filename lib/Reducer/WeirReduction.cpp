@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Reduction.h"
+#include "weir/Analysis/ProgramLiveness.h"
 #include "weir/Reducer/Passes.h"
 
 #include "mlir/IR/Verifier.h"
@@ -88,6 +89,19 @@ private:
     return changed;
   }
 
+  /// Arenas shrink by what their buffers do: one that has the right size keeps it.
+  void fitArenas(ModuleOp smaller) {
+    for (auto program : smaller.getOps<ProgramOp>()) {
+      auto before =
+          getOperation().lookupSymbol<ProgramOp>(program.getSymName());
+      if (!before || !before.getArena() || !program.getArena())
+        continue;
+      int64_t excess = *before.getArena() - getUsedBytes(before);
+      program.setArena(
+          std::max<int64_t>(0, getUsedBytes(program) + excess));
+    }
+  }
+
   bool tryWithout(const Reduction &reduction, size_t begin, size_t end,
                   const Tester &tester) {
     OwningOpRef<ModuleOp> smaller = getOperation().clone();
@@ -97,6 +111,7 @@ private:
       if (failed(reduction.remove(*smaller, begin, end)) ||
           failed(verify(*smaller)))
         return false;
+      fitArenas(*smaller);
     }
     if (!isInteresting(*smaller, tester))
       return false;

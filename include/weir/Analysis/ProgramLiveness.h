@@ -44,6 +44,9 @@ struct LiveBuffer {
 /// either; the verifier refuses such programs.
 llvm::SmallVector<LiveBuffer> getLiveBuffers(ProgramOp program);
 
+/// Where the last buffer of a planned program ends, aligned: the bytes of its arena.
+int64_t getUsedBytes(ProgramOp program);
+
 /// The pipeline that a program is of, or null.
 PipelineOp getPipeline(ProgramOp program);
 

@@ -42,6 +42,18 @@
 // RUN: sed 's/message 4/message 9223372036854775807/' %S/Inputs/two-devices.mlir | weir-opt --weir-verify-programs
 // RUN: sed 's/message 0 : tensor/message 0 microbatch 2 : tensor/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=SENTOF
 // SENTOF: error: {{.*}}is of microbatch 2 of 2
+// A message that its two ends take for different microbatches, or which is of
+// another one than what is sent.
+// RUN: sed '/send_start/s/message 0 : tensor/message 0 microbatch 0 : tensor/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=ENDS
+// ENDS: error: {{.*}}is received as message 0 of type tensor<f32> but sent as message 0 of microbatch 0 of type
+// ENDS: note: sent here
+// RUN: sed -e '/send_start/s/message 0 : tensor/message 0 microbatch 1 : tensor/' -e '/recv_start/s/message 0 at/message 0 microbatch 1 at/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=SAYS
+// SAYS: error: {{.*}}says it is of microbatch 1, but sends result 0 of forward 0 of microbatch 0
+// SAYS: note: value produced here
+// A send is waited for once.
+// RUN: sed 's/weir.wait [%]s[0] : .*/&\n&/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=WAITS
+// WAITS: error: {{.*}}is waited for more than once
+// WAITS: note: waited for here
 // RUN: sed '/[%]s[c]/d' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=UNSENT
 // UNSENT: error: {{.*}}message 4 is never sent
 // RUN: sed 's/send_start %n to 0/send_start %n to 5/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=PEER
@@ -55,8 +67,10 @@
 // RUN: split-file %s %t
 // RUN: not weir-opt %t/deadlock.mlir --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=DEADLOCK
 // DEADLOCK: error: {{.*}}deadlock: device 0 waits here for message 1 to device 1
-// DEADLOCK: note: which device 1 receives only here
-// DEADLOCK: note: after device 1 has waited here
+// DEADLOCK: note: which device 1 receives only here (rendezvous)
+// DEADLOCK: note: after device 1 has waited here for message 2 to device 0 (program order)
+// DEADLOCK: note: which device 0 receives only here (rendezvous)
+// DEADLOCK: note: after device 0 has waited here, where the cycle closes (program order)
 // A value that two devices send to each other and nobody makes.
 // RUN: not weir-opt %t/circle.mlir --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=CIRCLE
 // CIRCLE: error: {{.*}}deadlock: device 0 waits here for message 0 from device 1
@@ -102,6 +116,19 @@
 // RUN: sed 's/at .448. :/at [384] :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=OVERLAP
 // OVERLAP: error: {{.*}}bytes 384 to 388 of device 0 are still in use
 // OVERLAP: note: made here
+// OVERLAP: note: and needed until here
+// A resident is needed in the next step, though no action follows that reads it.
+// RUN: sed 's/message 4 at .768./message 4 at [64]/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=NEXT
+// NEXT: error: {{.*}}bytes 64 to 68 of device 0 are still in use
+// NEXT: note: made here
+// NEXT: note: and needed in the next step
+// Two results of one pass, and a pass that writes over what it reads.
+// RUN: sed 's/at .320, 384. :/at [320, 320] :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=SAME
+// SAME: error: {{.*}}bytes 320 to 384 of device 0 are still in use
+// RUN: sed 's/at .320, 384. :/at [256, 384] :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=INPLACE
+// INPLACE: error: {{.*}}bytes 256 to 260 of device 0 are still in use
+// What is dead may be written over: the first input by the last pass.
+// RUN: sed 's/at .512, 576. :/at [256, 576] :/' %S/Inputs/two-devices.mlir | weir-opt --weir-verify-programs
 // The buffer of a receive is taken from its start, not from its wait.
 // RUN: sed 's/message 1 at .192./message 1 at [256]/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=START
 // START: error: {{.*}}bytes 256 to 260 of device 1 are still in use
@@ -109,14 +136,20 @@
 // RUN: sed 's/microbatch 1 (%y1) at .320./microbatch 1 (%y1) at [256]/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=START
 // RUN: sed 's/at .448. :/at [450] :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=ALIGN
 // ALIGN: error: {{.*}}offset 450 is not a multiple of 64
-// RUN: sed 's/at .448. :/at [1024] :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=OUTSIDE
-// OUTSIDE: error: {{.*}}4 bytes at 1024 are outside the arena of 1024 bytes
+// RUN: sed 's/at .448. :/at [832] :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=OUTSIDE
+// OUTSIDE: error: {{.*}}4 bytes at 832 are outside the arena of 832 bytes
 // RUN: sed 's/at .448. :/at [9223372036854775744] :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=BEYOND
 // BEYOND: error: {{.*}}4 bytes at 9223372036854775744 are outside the arena
 // RUN: sed 's/microbatch 0 at .256. :/microbatch 0 :/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=NONE
 // NONE: error: {{.*}}has no offset for result 0
-// RUN: sed 's/arena 1024/arena 1024 limit 1000/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=LIMIT
-// LIMIT: error: {{.*}}device 0 needs 1024 bytes, but the memory limit is 1000
+// RUN: sed 's/arena 832/arena 832 limit 800/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=LIMIT
+// An arena that is larger than its buffers, and one that is smaller.
+// RUN: sed 's/arena 832/arena 896/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=LARGER
+// LARGER: error: {{.*}}has an arena of 896 bytes, but its buffers take 832
+// LARGER: note: the last one is made here
+// RUN: sed 's/arena 832/arena 768/' %S/Inputs/two-devices.mlir | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=SMALLER
+// SMALLER: error: {{.*}}4 bytes at 768 are outside the arena of 768 bytes
+// LIMIT: error: {{.*}}device 0 needs 832 bytes, but the memory limit is 800
 
 //--- deadlock.mlir
 weir.pipeline @p stages 2 (%t = "tokens" : tensor<f32>) {

@@ -696,14 +696,16 @@ def WeirVerifyPrograms : Pass<"weir-verify-programs", "::mlir::ModuleOp"> {
     - every pass of every stage runs once per microbatch, on one device, in the
       order of the microbatches, on the values that the pipeline says;
     - every variable is updated once where it is held, after its last gradient;
-    - sends and receives match in order per pair of devices and direction;
-    - no deadlock: rendezvous transfers, in-order queues and program order have
-      no cycle;
-    - every transfer is waited for, and before its buffer is used;
-    - planned: no two buffers that live at the same time overlap, offsets are
-      aligned and inside the arena, the arena is within the limit.
+    - sends and receives match in order per pair of devices and direction, by
+      message, microbatch and type; every transfer is waited for once;
+    - no deadlock: program order, in-order queues and rendezvous transfers have no
+      cycle; a refusal names every op on the cycle;
+    - planned: offsets are aligned and inside the arena; no byte is written before
+      the last use of what it holds, a transfer using its bytes from start to wait;
+      the arena is as large as its buffers take and within the limit.
 
-    Every refusal names the two ops at fault.
+    What is said of bytes is derived from the programs alone, not from the analysis
+    that the plan comes from. Every refusal names the ops at fault.
 
     Example:
 

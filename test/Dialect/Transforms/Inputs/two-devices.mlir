@@ -22,7 +22,7 @@ weir.pipeline @p stages 2 (%t = "tokens" : tensor<f32>) {
     weir.yield %w : tensor<f32>
   }
 }
-weir.program @d0 of @p device 0 microbatches 2 arena 1024 {
+weir.program @d0 of @p device 0 microbatches 2 arena 832 {
   %w = weir.resident parameter @w at [0] : tensor<f32>
   %d = weir.resident gradient @w 0 at [64] : tensor<f32>
   %lr = weir.resident learning_rate at [128] : tensor<f32>
@@ -45,7 +45,7 @@ weir.program @d0 of @p device 0 microbatches 2 arena 1024 {
   %c = weir.wait %rc : !weir.receiving<tensor<f32>> -> tensor<f32>
   weir.run update @w (%d, %c) : (tensor<f32>, tensor<f32>) -> ()
 }
-weir.program @d1 of @p device 1 microbatches 2 arena 512 {
+weir.program @d1 of @p device 1 microbatches 2 arena 384 {
   %l = weir.resident loss at [0] : tensor<f32>
   %n = weir.resident count at [64] : tensor<f32>
   %r0 = weir.recv_start from 0 message 0 at [128] : !weir.receiving<tensor<f32>>
