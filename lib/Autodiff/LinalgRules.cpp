@@ -598,7 +598,7 @@ LogicalResult GenericAdjoint::build() {
       continue;
     const Source &source = sources[argument.getArgNumber()];
     if (auto passed = dyn_cast<BlockArgument>(adjoint))
-      if (passed.getArgNumber() >= firstAdjoint &&
+      if (passed.getArgNumber() >= firstAdjoint && source.map.isPermutation() &&
           sources[passed.getArgNumber()].map == source.map) {
         builder.addAdjoint(operand, sources[passed.getArgNumber()].tensor);
         continue;

@@ -572,6 +572,25 @@ static const RuleCase ruleCases[] = {
         ins(%a, %b : tensor<4xf64>, tensor<5x4xf64>)
         outs(%f : tensor<3x5xf64>) -> tensor<3x5xf64>)"},
 
+    // What a sum adds several times has as many times the gradient of the sum.
+    {"sum_of_repeated",
+     {{"a", "tensor<3xf64>"}, {"b", "tensor<3x4xf64>"}},
+     {},
+     "tensor<3xf64>",
+     R"(
+    %e = tensor.empty() : tensor<3xf64>
+    %f = linalg.fill ins(%zero : f64) outs(%e : tensor<3xf64>) -> tensor<3xf64>
+    %out = linalg.generic {
+        indexing_maps = [affine_map<(i, k) -> (i)>, affine_map<(i, k) -> (i, k)>,
+                         affine_map<(i, k) -> (i)>],
+        iterator_types = ["parallel", "reduction"]}
+        ins(%a, %b : tensor<3xf64>, tensor<3x4xf64>) outs(%f : tensor<3xf64>) {
+    ^bb0(%x: f64, %y: f64, %acc: f64):
+      %s = arith.addf %x, %y : f64
+      %r = arith.addf %acc, %s : f64
+      linalg.yield %r : f64
+    } -> tensor<3xf64>)"},
+
     // The same variable three times, once not at all differentiably.
     {"several_uses",
      {{"a", "tensor<3xf64>"}},
