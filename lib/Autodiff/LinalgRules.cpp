@@ -551,10 +551,10 @@ LogicalResult GenericAdjoint::build() {
   for (OpOperand &operand : op->getOpOperands())
     if (builder.isActive(operand))
       scalars.activate(block->getArgument(operand.getOperandNumber()));
-  // The running value of a sum is asked for its adjoint to see that it is a
-  // sum.
+  // Running values are asked for their adjoint to see that a sum is one, and
+  // that nothing but its own reduction reads any of them.
   for (auto [i, kind] : llvm::enumerate(kinds))
-    if (kind == Kind::Sum)
+    if (kind != Kind::Elementwise)
       scalars.activate(block->getArgument(firstInit + i));
   scalars.findActiveValues();
 
@@ -577,9 +577,10 @@ LogicalResult GenericAdjoint::build() {
 
   for (OpResult result : op->getResults()) {
     unsigned i = result.getResultNumber();
-    if (kinds[i] == Kind::Sum && builder.getAdjoint(result) &&
-        scalars.getAdjoint(block->getArgument(firstInit + i)) !=
-            block->getArgument(firstAdjoint + i))
+    bool isSum = kinds[i] == Kind::Sum && builder.getAdjoint(result);
+    Value expected = isSum ? block->getArgument(firstAdjoint + i) : Value();
+    if (kinds[i] != Kind::Elementwise &&
+        scalars.getAdjoint(block->getArgument(firstInit + i)) != expected)
       return refuseReduction();
   }
 

@@ -152,6 +152,28 @@ func.func @f() -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
 
 // -----
 
+// A product of running sums is no reduction: it depends on the order of the loop,
+// even where the sums themselves are of no use to the loss.
+weir.variable @w <normal, 1.0> : tensor<4xf32>
+func.func @f() -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
+  %w = weir.read @w : tensor<4xf32>
+  %i = arith.constant dense<1.0> : tensor<f32>
+  // expected-error @+1 {{has no derivative rule for this reduction; known are sums, products, maxima and minima}}
+  %s, %l = linalg.generic {
+      indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> ()>,
+                       affine_map<(i) -> ()>],
+      iterator_types = ["reduction"]}
+      ins(%w : tensor<4xf32>) outs(%i, %i : tensor<f32>, tensor<f32>) {
+  ^bb0(%x: f32, %sum: f32, %product: f32):
+    %t = arith.addf %sum, %x : f32
+    %p = arith.mulf %product, %t : f32
+    linalg.yield %t, %p : f32, f32
+  } -> (tensor<f32>, tensor<f32>)
+  return %l, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
 // A running quotient is a reduction without a rule.
 weir.variable @w <normal, 1.0> : tensor<4xf32>
 func.func @f() -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
