@@ -730,7 +730,14 @@ static std::optional<Schedule> buildRegistered(const ScheduleBuilder &build,
     return std::nullopt;
   }
   schedule->name = name;
-  insertRecomputation(problem, *schedule);
+  auto isStage = [&](const Pass &pass) {
+    return pass.stage >= 0 && pass.stage < problem.numStages();
+  };
+  // What is no stage is for `verify` to tell.
+  if (std::ranges::all_of(schedule->order, [&](const auto &order) {
+        return std::ranges::all_of(order, isStage);
+      }))
+    insertRecomputation(problem, *schedule);
   // As of those that are built in, whether it fits is for others to say.
   Problem unlimited = problem;
   unlimited.memoryLimits.clear();

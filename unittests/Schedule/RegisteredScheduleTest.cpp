@@ -19,10 +19,11 @@ std::optional<Schedule> buildOneByOne(std::string_view name,
                                       const Problem &problem,
                                       std::string *error) {
   bool isBackwards = name == "one-by-one:backwards";
-  if (!isBackwards && name != "one-by-one") {
+  bool isFaulty = name == "one-by-one:faulty";
+  if (!isBackwards && !isFaulty && name != "one-by-one") {
     *error = "'" + std::string(name) +
              "': parameters of one-by-one are "
-             "backwards";
+             "backwards, faulty";
     return std::nullopt;
   }
   Schedule schedule;
@@ -35,6 +36,8 @@ std::optional<Schedule> buildOneByOne(std::string_view name,
       schedule.order[problem.placement[s]].push_back(
           {PassKind::Backward, s, m});
   }
+  if (isFaulty)
+    schedule.order[0].push_back({PassKind::Forward, problem.numStages(), 0});
   return schedule;
 }
 
@@ -42,7 +45,7 @@ class RegisteredSchedules : public testing::Test {
 protected:
   static void SetUpTestSuite() {
     ASSERT_EQ(registerNamedSchedule({"one-by-one", "one after the other",
-                                     Placement::Loop, 2, "backwards"},
+                                     Placement::Loop, 2, "backwards, faulty"},
                                     buildOneByOne),
               std::nullopt);
   }
@@ -68,7 +71,8 @@ TEST_F(RegisteredSchedules, areBuiltWithTheirParameters) {
   EXPECT_EQ(schedule->name, "one-by-one");
   EXPECT_EQ(verify(problem, *schedule), std::nullopt);
   EXPECT_EQ(errorOf("one-by-one:x"),
-            "'one-by-one:x': parameters of one-by-one are backwards");
+            "'one-by-one:x': parameters of one-by-one are backwards, "
+            "faulty");
   EXPECT_FALSE(namedBlock("one-by-one", problem, &error));
   EXPECT_EQ(error, "one-by-one is not made from a building block");
 }
@@ -83,10 +87,9 @@ TEST_F(RegisteredSchedules, recompute) {
 }
 
 TEST_F(RegisteredSchedules, areCheckedWhenBuilt) {
-  EXPECT_EQ(
-      errorOf("one-by-one:backwards")
-          .rfind("one-by-one:backwards built an order that cannot run: ", 0),
-      0u);
+  for (std::string name : {"one-by-one:backwards", "one-by-one:faulty"})
+    EXPECT_EQ(
+        errorOf(name).rfind(name + " built an order that cannot run: ", 0), 0u);
 }
 
 // Where memory admits only one microbatch at a time the search has nothing
@@ -98,6 +101,7 @@ TEST_F(RegisteredSchedules, areTriedBySearch) {
   std::optional<SearchResult> result = search({&problem, 1}, {}, &error);
   ASSERT_TRUE(result) << error;
   EXPECT_EQ(verify(problem, result->schedule), std::nullopt);
+  EXPECT_EQ(result->schedule.name, "one-by-one");
 }
 
 TEST_F(RegisteredSchedules, haveNamesThatCanBeGiven) {

@@ -48,9 +48,9 @@ using ScheduleBuilder = std::function<std::optional<Schedule>(
 /// To be called before the library is used, as at the start of `main`: not
 /// safe beside other threads, and what `listNamed` and `findNamed` returned
 /// before is no longer valid. Returns a line that says what is wrong where the
-/// name is taken already, is "auto" or none that can be given on a command line
-/// (letters, digits, '-', '_' and '.'), where there is no builder, or not at
-/// least one stage per device.
+/// name is taken already ("auto" and "block" are), is none that can be given on
+/// a command line (letters, digits, '-', '_' and '.'), where there is no
+/// builder, or not at least one stage per device.
 [[nodiscard]] std::optional<std::string>
 registerNamedSchedule(NamedSchedule schedule, ScheduleBuilder build);
 
