@@ -40,15 +40,78 @@ def WeirReduction : Pass<"weir-reduction", "::mlir::ModuleOp"> {
     would not do: they see one op, and are applied as often as they match before
     anything is tested, so that of eight microbatches one would be left or all.
 
-    Example: a program for eight devices that `weir-verify-programs` says deadlocks
-    is reduced with the script
+    Example: `weir-verify-programs` says that a program deadlocks. With the script
+    `deadlocks`
 
     ```sh
     #!/bin/sh
     ! weir-opt --weir-verify-programs "$1" 2>&1 | grep -q deadlock
     ```
 
-    by `weir-reduce --weir-reduction=test=./deadlocks programs.mlir`.
+    `weir-reduce --weir-reduction=test=./deadlocks programs.mlir` makes of
+
+    ```mlir
+    weir.pipeline @p stages 2 (%tokens = "tokens" : tensor<f32>) {
+      %y = weir.forward 0 (%x = %tokens : tensor<f32>) -> tensor<f32> {
+        weir.yield %x : tensor<f32>
+      }
+      %z = weir.forward 1 (%x = %y : tensor<f32>) -> tensor<f32> {
+        weir.yield %x : tensor<f32>
+      }
+      weir.backward_input 0 (%x = %z : tensor<f32>) {
+      }
+    }
+    weir.program @d0 of @p device 0 microbatches 2 {
+      %t0 = weir.load "tokens" microbatch 0 : tensor<f32>
+      %y0 = weir.run forward 0 microbatch 0 (%t0) : (tensor<f32>) -> tensor<f32>
+      %s0 = weir.send_start %y0 to 1 message 0 microbatch 0 : tensor<f32>
+      %r0 = weir.recv_start from 1 message 1 microbatch 0 : !weir.receiving<tensor<f32>>
+      weir.wait %s0 : !weir.sending
+      %z0 = weir.wait %r0 : !weir.receiving<tensor<f32>> -> tensor<f32>
+      weir.run backward_input 0 microbatch 0 (%z0) : (tensor<f32>) -> ()
+      %t1 = weir.load "tokens" microbatch 1 : tensor<f32>
+      %y1 = weir.run forward 0 microbatch 1 (%t1) : (tensor<f32>) -> tensor<f32>
+      %r1 = weir.recv_start from 1 message 3 microbatch 1 : !weir.receiving<tensor<f32>>
+      %z1 = weir.wait %r1 : !weir.receiving<tensor<f32>> -> tensor<f32>
+      %s1 = weir.send_start %y1 to 1 message 2 microbatch 1 : tensor<f32>
+      weir.wait %s1 : !weir.sending
+      weir.run backward_input 0 microbatch 1 (%z1) : (tensor<f32>) -> ()
+    }
+    weir.program @d1 of @p device 1 microbatches 2 {
+      %r0 = weir.recv_start from 0 message 0 microbatch 0 : !weir.receiving<tensor<f32>>
+      %y0 = weir.wait %r0 : !weir.receiving<tensor<f32>> -> tensor<f32>
+      %z0 = weir.run forward 1 microbatch 0 (%y0) : (tensor<f32>) -> tensor<f32>
+      %s0 = weir.send_start %z0 to 0 message 1 microbatch 0 : tensor<f32>
+      weir.wait %s0 : !weir.sending
+      %r1 = weir.recv_start from 0 message 2 microbatch 1 : !weir.receiving<tensor<f32>>
+      %y1 = weir.wait %r1 : !weir.receiving<tensor<f32>> -> tensor<f32>
+      %z1 = weir.run forward 1 microbatch 1 (%y1) : (tensor<f32>) -> tensor<f32>
+      %s1 = weir.send_start %z1 to 0 message 3 microbatch 1 : tensor<f32>
+      weir.wait %s1 : !weir.sending
+    }
+    ```
+
+    a module without the microbatch that is in order and without the stage of device 1,
+    whose result is loaded. Both devices still wait for the other to send:
+
+    ```mlir
+    weir.program @d0 of @p device 0 microbatches 1 {
+      %t = weir.load "tokens" microbatch 0 : tensor<f32>
+      %y = weir.run forward 0 microbatch 0 (%t) : (tensor<f32>) -> tensor<f32>
+      %r0 = weir.recv_start from 1 message 3 microbatch 0 : !weir.receiving<tensor<f32>>
+      %z0 = weir.wait %r0 : !weir.receiving<tensor<f32>> -> tensor<f32>
+      %s0 = weir.send_start %y to 1 message 2 microbatch 0 : tensor<f32>
+      weir.wait %s0 : !weir.sending
+      weir.run backward_input 0 microbatch 0 (%z0) : (tensor<f32>) -> ()
+    }
+    weir.program @d1 of @p device 1 microbatches 1 {
+      %r1 = weir.recv_start from 0 message 2 microbatch 0 : !weir.receiving<tensor<f32>>
+      %y1 = weir.wait %r1 : !weir.receiving<tensor<f32>> -> tensor<f32>
+      %z1 = weir.load "input1" microbatch 0 : tensor<f32>
+      %s1 = weir.send_start %z1 to 0 message 3 microbatch 0 : tensor<f32>
+      weir.wait %s1 : !weir.sending
+    }
+    ```
   }];
   let options = [
     Option<"test", "test", "std::string", /*default=*/"",

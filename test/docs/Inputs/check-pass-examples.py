@@ -6,18 +6,19 @@ usage: check-pass-examples.py Passes.md WEIR-OPT FILECHECK
 
 An example is two blocks of code: IR, and what the pass makes of it, as a quotation
 of the whole; or, as `text`, the error that it is refused with. The pass has the
-options of the last `--weir-...` in the prose before, or none. What `weir-reduction`
-makes depends on a test of the user's, so it has none.
+options of the last `--weir-...` in the prose before, or none. The reduction runs as
+`weir-reduce --weir-reduction=test=./SCRIPT FILE` in the prose says, with the script in
+the block `sh` before.
 """
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 
 from quotation import explain_difference
-
-WITHOUT_EXAMPLE = {"weir-reduction"}
 
 
 def find_examples(text):
@@ -30,16 +31,31 @@ def find_examples(text):
         raise ValueError("a block of code without its other half")
 
 
+def find_command(name, prose, source, weir_opt, folder):
+    """The command of an example on its input, as words. Writes files to `folder`."""
+    reduction = re.search(r"`(weir-reduce --\S+=\./(\S+) (\S+))`", prose)
+    if not reduction:
+        given = re.findall(rf"`(--{name}[^`]*)`", prose)
+        return [weir_opt, "-", *shlex.split(given[-1] if given else f"--{name}")]
+    command, script, module = reduction.groups()
+    lines = re.search(r"^```sh\n(.*?)^```$", prose, flags=re.MULTILINE | re.DOTALL)[1]
+    for path, text in (script, lines), (module, source):
+        with open(os.path.join(folder, path), "w") as file:
+            file.write(text)
+        os.chmod(os.path.join(folder, path), 0o755)
+    return shlex.split(command)
+
+
 def check_example(name, prose, source, language, output, weir_opt, filecheck):
     """What is wrong with an example; None if nothing is."""
-    given = re.findall(rf"`(--{name}[^`]*)`", prose)
-    options = shlex.split(given[-1]) if given else [f"--{name}"]
-    result = subprocess.run(
-        [weir_opt, "-", *options], input=source, capture_output=True, text=True
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        command = find_command(name, prose, source, weir_opt, folder)
+        result = subprocess.run(
+            command, input=source, capture_output=True, text=True, cwd=folder
+        )
     is_refusal = language == "text"
     if bool(result.returncode) != is_refusal:
-        return f"{' '.join(options)} ends with {result.returncode}\n{result.stderr}"
+        return f"{' '.join(command)} ends with {result.returncode}\n{result.stderr}"
     text = result.stderr if is_refusal else result.stdout
     difference = explain_difference(output, text, filecheck)
     return difference and f"{difference}\nThe whole is\n{text}"
@@ -51,7 +67,7 @@ def main(reference, weir_opt, filecheck):
     count, wrong = 0, 0
     for name, text in zip(passes[1::2], passes[2::2]):
         examples = list(find_examples(text))
-        if not examples and name not in WITHOUT_EXAMPLE:
+        if not examples:
             print(f"{name} has no example")
             wrong += 1
         for example in examples:

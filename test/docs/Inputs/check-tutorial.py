@@ -4,6 +4,7 @@
 
 usage: check-tutorial.py run TUTORIAL REPOSITORY FILECHECK    in an empty folder
        check-tutorial.py apply TUTORIAL REPOSITORY            changes the repository
+       check-tutorial.py compare TEXT OUTPUT FILECHECK        compares all blocks `mlir`
 
 What a block of code is, the word behind its language says:
 
@@ -97,9 +98,22 @@ def run(text, filecheck):
     return count
 
 
-def main(action, tutorial, repository, filecheck=None):
+def compare(text, path, filecheck):
+    """Compares the blocks of IR of a text, each a quotation of the same file."""
+    with open(path) as file:
+        output = file.read()
+    for language, _, content in find_blocks(text):
+        difference = language == "mlir" and explain_difference(content, output, filecheck)
+        if difference:
+            sys.exit(f"nothing prints this:\n{content}{difference}")
+
+
+def main(action, tutorial, subject, filecheck=None):
     with open(tutorial) as file:
         text = file.read()
+    if action == "compare":
+        return compare(text, subject, filecheck)
+    repository = subject
     try:
         changed = apply(text, repository)
         if action == "apply":
