@@ -54,15 +54,23 @@ struct Pattern {
         loops.push_back(loop);
   }
 
-  Shape resultShape(ArrayRef<Value> values) const {
+  Shape resultShape(ArrayRef<Value> values,
+                    ArrayRef<LoopSize> extraLoops = {}) const {
     Shape shape;
     for (char loop : result)
-      for (auto [dims, value] : zip_equal(operands, values))
-        if (size_t at = dims.find(loop); at != StringRef::npos) {
-          shape.push_back(value.shape[at]);
-          break;
-        }
+      shape.push_back(loopSize(loop, values, extraLoops));
     return shape;
+  }
+
+private:
+  int64_t loopSize(char loop, ArrayRef<Value> values,
+                   ArrayRef<LoopSize> extraLoops) const {
+    for (auto [dims, value] : zip_equal(operands, values))
+      if (size_t at = dims.find(loop); at != StringRef::npos)
+        return value.shape[at];
+    return find_if(extraLoops,
+                   [&](const LoopSize &l) { return l.loop == loop; })
+        ->size;
   }
 };
 } // namespace
@@ -147,42 +155,43 @@ std::string ModelText::withElement(StringRef code) const {
   return text + code.str();
 }
 
+/// Writes what `result` is written over: the scalar `start` in every element,
+/// or anything if there is none.
+std::string ModelText::startFrom(const Value &result, StringRef start) {
+  std::string init = result.name + "_empty";
+  body << "    " << init << " = tensor.empty() : " << result.type() << "\n";
+  if (start.empty())
+    return init;
+  body << "    " << result.name << "_start = linalg.fill ins(%" << start
+       << " : " << element << ") outs(" << init << " : " << result.type()
+       << ") -> " << result.type() << "\n";
+  return result.name + "_start";
+}
+
 Value ModelText::contract(StringRef name, StringRef pattern, Value a, Value b) {
   Pattern parts(pattern);
   Value result = define(name, parts.resultShape({a, b}), element);
-  body << "    " << result.name << "_empty = tensor.empty() : " << result.type()
-       << "\n";
-  body << "    " << result.name
-       << "_start = linalg.fill ins(%zero : " << element << ") outs("
-       << result.name << "_empty : " << result.type() << ") -> "
-       << result.type() << "\n";
+  startFrom(result, "zero");
   body << "    " << result.name << " = linalg.contract indexing_maps = ["
        << map(parts.loops, parts.operands[0]) << ", "
        << map(parts.loops, parts.operands[1]) << ", "
        << map(parts.loops, parts.result) << "]";
   if (std::string mark = takeLayerMark(); !mark.empty())
     body << " {" << mark << "}";
-  body << "\n        ins(" << a.name << ", "
-       << b.name << " : " << a.type() << ", " << b.type() << ") outs("
-       << result.name << "_start : " << result.type() << ") -> "
-       << result.type() << "\n";
+  body << "\n        ins(" << a.name << ", " << b.name << " : " << a.type()
+       << ", " << b.type() << ") outs(" << result.name
+       << "_start : " << result.type() << ") -> " << result.type() << "\n";
   return result;
 }
 
 Value ModelText::generic(StringRef name, StringRef pattern,
                          ArrayRef<Value> operands,
                          ArrayRef<StringRef> arguments, StringRef code,
-                         StringRef start, StringRef attributes) {
+                         StringRef start, StringRef attributes,
+                         ArrayRef<LoopSize> extraLoops) {
   Pattern parts(pattern);
-  Value result = define(name, parts.resultShape(operands), element);
-  std::string init = result.name + "_empty";
-  body << "    " << init << " = tensor.empty() : " << result.type() << "\n";
-  if (!start.empty()) {
-    body << "    " << result.name << "_start = linalg.fill ins(%" << start
-         << " : " << element << ") outs(" << init << " : " << result.type()
-         << ") -> " << result.type() << "\n";
-    init = result.name + "_start";
-  }
+  Value result = define(name, parts.resultShape(operands, extraLoops), element);
+  std::string init = startFrom(result, start);
 
   body << "    " << result.name << " = linalg.generic {\n        "
        << "indexing_maps = [";
@@ -218,14 +227,17 @@ Value ModelText::generic(StringRef name, StringRef pattern,
 
 Value ModelText::elementwise(StringRef name, StringRef pattern,
                              ArrayRef<Value> operands,
-                             ArrayRef<StringRef> arguments, StringRef code) {
-  return generic(name, pattern, operands, arguments, code, "", "");
+                             ArrayRef<StringRef> arguments, StringRef code,
+                             ArrayRef<LoopSize> extraLoops) {
+  return generic(name, pattern, operands, arguments, code, "", "", extraLoops);
 }
 
 Value ModelText::reduce(StringRef name, StringRef pattern,
                         ArrayRef<Value> operands, ArrayRef<StringRef> arguments,
-                        StringRef code, StringRef start, StringRef attributes) {
-  return generic(name, pattern, operands, arguments, code, start, attributes);
+                        StringRef code, StringRef start, StringRef attributes,
+                        ArrayRef<LoopSize> extraLoops) {
+  return generic(name, pattern, operands, arguments, code, start, attributes,
+                 extraLoops);
 }
 
 Value ModelText::gather(StringRef name, Value table, Value indices) {
@@ -257,13 +269,48 @@ Value ModelText::collapseShape(StringRef name, Value source, StringRef groups,
   return result;
 }
 
-Value ModelText::column(StringRef name, Value matrix, int64_t column) {
-  int64_t rows = matrix.shape[0];
-  Value result = define(name, {rows}, matrix.element);
-  body << "    " << result.name << " = tensor.extract_slice " << matrix.name
-       << "[0, " << column << "] [" << rows
-       << ", 1] [1, 1]\n        : " << matrix.type() << " to " << result.type()
-       << "\n";
+/// "[0, 1] [2, 3] [1, 1]"
+static std::string sliceBounds(ArrayRef<int64_t> offsets,
+                               ArrayRef<int64_t> sizes) {
+  std::string text;
+  raw_string_ostream os(text);
+  os << "[";
+  interleaveComma(offsets, os);
+  os << "] [";
+  interleaveComma(sizes, os);
+  os << "] [";
+  interleaveComma(SmallVector<int64_t>(sizes.size(), 1), os);
+  os << "]";
+  return text;
+}
+
+Value ModelText::slice(StringRef name, Value source, ArrayRef<int64_t> offsets,
+                       ArrayRef<int64_t> sizes, ArrayRef<int64_t> shape) {
+  Value result = define(name, shape, source.element);
+  body << "    " << result.name << " = tensor.extract_slice " << source.name
+       << sliceBounds(offsets, sizes) << "\n        : " << source.type()
+       << " to " << result.type() << "\n";
+  return result;
+}
+
+Value ModelText::placeInZeros(StringRef name, Value part,
+                              ArrayRef<int64_t> offsets,
+                              ArrayRef<int64_t> shape) {
+  Value result = define(name, shape, part.element);
+  startFrom(result, "zero");
+  body << "    " << result.name << " = tensor.insert_slice " << part.name
+       << " into " << result.name << "_start"
+       << sliceBounds(offsets, part.shape) << "\n        : " << part.type()
+       << " into " << result.type() << "\n";
+  return result;
+}
+
+Value ModelText::numbers(StringRef name, ArrayRef<double> values) {
+  Value result = define(name, {static_cast<int64_t>(values.size())}, "f64");
+  body << "    " << result.name << " = arith.constant dense<[";
+  interleaveComma(values, body,
+                  [&](double value) { body << formatv("{0:e17}", value); });
+  body << "]> : " << result.type() << "\n";
   return result;
 }
 

@@ -1,5 +1,4 @@
-//===- ModelText.h - write a model as readable text --------------*- C++
-//-*-===//
+//===- ModelText.h - write a model as readable text -------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -39,6 +38,12 @@ struct Init {
   double value;
 };
 
+/// How far a loop goes that no operand has.
+struct LoopSize {
+  char loop;
+  int64_t size;
+};
+
 /// Writes one model function op by op. Index patterns are einsum strings with
 /// one letter per loop: "bte,e->bte" reads an operand by (b, t, e), another by
 /// (e), and writes by (b, t, e). Loops are ordered as in the result, then as in
@@ -71,18 +76,21 @@ public:
 
   /// An elementwise op. `code` is its body, one scalar op per line, that names
   /// the element of operand i `%` + `arguments[i]`, loops by `linalg.index`,
-  /// the float type `$f`, and ends in a `linalg.yield`.
+  /// the float type `$f`, and ends in a `linalg.yield`. `extraLoops` are those
+  /// of the result that no operand has.
   Value elementwise(llvm::StringRef name, llvm::StringRef pattern,
                     llvm::ArrayRef<Value> operands,
                     llvm::ArrayRef<llvm::StringRef> arguments,
-                    llvm::StringRef code);
+                    llvm::StringRef code,
+                    llvm::ArrayRef<LoopSize> extraLoops = {});
   /// The same with reductions. `code` names the running value `%acc`; it starts
   /// from `%zero` or from `%lowest`. `attributes` is text like
   /// "weir.stop_gradient".
   Value reduce(llvm::StringRef name, llvm::StringRef pattern,
                llvm::ArrayRef<Value> operands,
                llvm::ArrayRef<llvm::StringRef> arguments, llvm::StringRef code,
-               llvm::StringRef start = "zero", llvm::StringRef attributes = "");
+               llvm::StringRef start = "zero", llvm::StringRef attributes = "",
+               llvm::ArrayRef<LoopSize> extraLoops = {});
 
   /// Rows of `table` (V x C) at `indices`, which ends in a dimension of 1.
   Value gather(llvm::StringRef name, Value table, Value indices);
@@ -92,8 +100,17 @@ public:
   /// `groups` says which operand dimensions each result dimension is made of.
   Value collapseShape(llvm::StringRef name, Value source,
                       llvm::StringRef groups, llvm::ArrayRef<int64_t> shape);
-  /// Column `column` of a matrix, as a vector.
-  Value column(llvm::StringRef name, Value matrix, int64_t column);
+  /// The elements of `source` from `offsets` on, `sizes` many; `shape` is
+  /// `sizes` with as many of the ones as the result shall have.
+  Value slice(llvm::StringRef name, Value source,
+              llvm::ArrayRef<int64_t> offsets, llvm::ArrayRef<int64_t> sizes,
+              llvm::ArrayRef<int64_t> shape);
+  /// Zeros of shape `shape` with `part` at `offsets`.
+  Value placeInZeros(llvm::StringRef name, Value part,
+                     llvm::ArrayRef<int64_t> offsets,
+                     llvm::ArrayRef<int64_t> shape);
+  /// A vector of constants, in f64 whatever the element type is.
+  Value numbers(llvm::StringRef name, llvm::ArrayRef<double> values);
 
   /// Any other op with one result, of the type that `code` ends in: the text
   /// after `=`, where `$f` stands for the float type.
@@ -110,11 +127,13 @@ private:
   Value generic(llvm::StringRef name, llvm::StringRef pattern,
                 llvm::ArrayRef<Value> operands,
                 llvm::ArrayRef<llvm::StringRef> arguments, llvm::StringRef code,
-                llvm::StringRef start, llvm::StringRef attributes);
+                llvm::StringRef start, llvm::StringRef attributes,
+                llvm::ArrayRef<LoopSize> extraLoops);
   /// The mark of the layer that begins, once; empty otherwise.
   std::string takeLayerMark();
   /// `code` with the float type for `$f`.
   std::string withElement(llvm::StringRef code) const;
+  std::string startFrom(const Value &result, llvm::StringRef start);
   /// `#bte_te` for the map from loops (b, t, e) to (t, e); declares it.
   std::string map(llvm::StringRef loops, llvm::StringRef dims);
 
