@@ -133,6 +133,10 @@ Value ModelText::argument(StringRef input, ArrayRef<int64_t> shape) {
   return value;
 }
 
+void ModelText::classes(int64_t count) {
+  attributesText = formatv(", weir.classes = {0} : i64", count).str();
+}
+
 void ModelText::section(StringRef text, StringRef newPrefix) {
   prefix = newPrefix.str();
   body << "\n    // " << text << "\n";
@@ -335,7 +339,7 @@ void ModelText::finish(raw_ostream &os, StringRef headline, Value loss,
   os << "\nmodule {\n" << variablesText << "\n";
   os << "  func.func @" << function << "(\n      " << argumentsText
      << ")\n      -> (" << loss.type() << ", " << count.type()
-     << ") attributes {weir.model} {\n";
+     << ") attributes {weir.model" << attributesText << "} {\n";
   os << "    %zero = arith.constant 0.0 : " << element << "\n"
      << "    %lowest = arith.constant "
      << (element == "f64" ? "-1.0e300" : "-3.0e38") << " : " << element << "\n";

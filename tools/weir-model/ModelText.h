@@ -61,6 +61,9 @@ public:
   /// Adds an argument of type i32 that the runtime loads as `input`.
   Value argument(llvm::StringRef input, llvm::ArrayRef<int64_t> shape);
 
+  /// Says below what number labels are, where no table of embeddings does.
+  void classes(int64_t count);
+
   /// Starts a part of the model with a comment; names of the values that follow
   /// begin with `prefix`.
   void section(llvm::StringRef comment, llvm::StringRef prefix);
@@ -138,7 +141,7 @@ private:
   std::string map(llvm::StringRef loops, llvm::StringRef dims);
 
   std::string function, element, prefix, layerMark;
-  std::string variablesText, argumentsText, bodyText;
+  std::string variablesText, argumentsText, attributesText, bodyText;
   llvm::raw_string_ostream body;
   std::map<std::string, std::string> maps;
   llvm::StringMap<Shape> variables;

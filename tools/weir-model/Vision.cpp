@@ -109,6 +109,7 @@ static std::string describe(StringRef kind, const Sizes &s) {
 static void finish(raw_ostream &os, ModelText &m, const std::string &headline,
                    StringRef head, Value x, Value labels) {
   Value logits = dense(m, "logits", head, "b", 'e', 'v', x);
+  m.classes(logits.shape.back());
   m.section("Cross-entropy", "loss_");
   Loss loss = crossEntropy(m, "b", logits, labels);
   m.finish(os, headline, loss.sum, loss.count);

@@ -1,11 +1,11 @@
 # Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Compares a training program of weir-model's gpt or mlp with JAX, elementwise.
+"""Compares a training program of a model of weir-model with JAX, elementwise.
 
-From the same initial parameters and the same rows of text, JAX computes in f64
+From the same initial parameters and the same rows of data, JAX computes in f64
 the gradients of step 1 and the parameters after some steps of AdamW (beta1 0.9,
 beta2 0.95, epsilon 1e-8, weight decay 0.1 on matrices, constant learning rate,
-gradient = sum over tokens / number of labels). What the program wrote must agree:
+gradient = sum over labels / number of labels). What the program wrote must agree:
 
     |got - expected| <= tolerance * max(|expected|, rms of the expected tensor)
 
@@ -15,11 +15,13 @@ comes out small because its terms cancel has no more correct digits than they
 allow, in any order of addition. The root mean square is the strictest of the
 usual scales: it is never above the largest element.
 
-The gradient of the bias of keys is zero whatever the data is, since softmax does
-not see what is added to all of its inputs; a program gets rounding errors there,
-and AdamW, which divides by the size of the gradient, makes steps of them. So this
-gradient is measured by the scale of the bias of queries, and the parameter is
-left out.
+Some gradients are zero whatever the data is: that of the bias of keys, since softmax
+does not see what is added to all of its inputs, and that of the second bias across
+tokens in a Mixer, which is added to all features of a token and so taken away by the
+normalisation that follows. A program gets rounding errors there, and AdamW, which
+divides by the size of the gradient, makes steps of them. So such a gradient is
+measured by the scale of a bias whose gradient sums terms of the same size, and the
+parameter is left out.
 
 Prints the worst element of every file compared; exits with 1 on a difference.
 """
@@ -39,7 +41,12 @@ from safetensors.numpy import load_file
 import models
 import sampling
 
-ZERO_GRADIENT = ".attn.k.bias"
+# How the names of biases without a gradient end, and those that give the scale.
+ZERO_GRADIENTS = {
+    ".attn.k.bias": ".attn.q.bias",
+    ".attention.attention.key.bias": ".attention.attention.query.bias",
+    ".mlp_tokens.fc2.bias": ".mlp_channels.fc2.bias",
+}
 
 
 def adamw(p, g, m, v, t, lr):
@@ -52,13 +59,21 @@ def adamw(p, g, m, v, t, lr):
     return p - lr * (step + decay * p), m, v
 
 
-def train(loss_of, text, initial, options):
+def scale_name(name):
+    """The parameter whose gradient gives the scale of that of `name`."""
+    for zero, other in ZERO_GRADIENTS.items():
+        if name.endswith(zero):
+            return name.removesuffix(zero) + other
+    return name
+
+
+def train(loss_of, data, initial, options):
     """Gives the sum of gradients of step 1, the parameters at the end, and the
     mean loss of every step."""
 
     @jax.jit
-    def gradients(p, tokens, labels):
-        (loss, count), g = jax.value_and_grad(loss_of, has_aux=True)(p, tokens, labels)
+    def gradients(p, rows, labels):
+        (loss, count), g = jax.value_and_grad(loss_of, has_aux=True)(p, rows, labels)
         return loss, count, g
 
     @jax.jit
@@ -71,7 +86,7 @@ def train(loss_of, text, initial, options):
     v = dict(m)
     first, losses = None, []
     for t in range(1, options.steps + 1):
-        loss, count, g = gradients(p, *text.step(t, options.microbatches, options.batch))
+        loss, count, g = gradients(p, *data.step(t, options.microbatches, options.batch))
         first = first if t > 1 else {**g, "__loss_sum": loss, "__count": count}
         losses.append(float(loss / count))
         p, m, v = update(p, {name: value / count for name, value in g.items()}, m, v, float(t))
@@ -101,7 +116,7 @@ def compare(what, path, expected, tolerance, left_out=()):
             sys.exit(f"{what}: {name} has shape {got[name].shape}, expected {value.shape}")
         if name in left_out:
             continue
-        reference = np.asarray(expected[name.replace(ZERO_GRADIENT, ".attn.q.bias")], np.float64)
+        reference = np.asarray(expected[scale_name(name)], np.float64)
         relative, at = worst_element(got[name], value, np.sqrt(np.mean(reference**2)))
         elements += value.size
         # The loss and the count are f32 in every program.
@@ -118,9 +133,14 @@ def compare(what, path, expected, tolerance, left_out=()):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("model", choices=["gpt", "mlp"])
+    parser.add_argument("model", choices=["gpt", "mlp", "llama", "moe", "vit", "mixer"])
     parser.add_argument("--heads", type=int)
-    parser.add_argument("--context", type=int, required=True)
+    parser.add_argument("--kv-heads", type=int, help="default: --heads")
+    parser.add_argument("--rope-base", type=float, default=10000.0)
+    parser.add_argument("--top-k", type=int, help="default: all experts")
+    parser.add_argument("--context", type=int, help="tokens in a row; data is a text")
+    parser.add_argument("--image", type=lambda text: tuple(map(int, text.split("x"))),
+                        help="CxHxW; data is images")
     parser.add_argument("--batch", type=int, required=True, help="rows of a microbatch")
     parser.add_argument("--microbatches", type=int, required=True)
     parser.add_argument("--data", required=True)
@@ -140,16 +160,19 @@ def main():
     options.lr = float(np.float32(options.lr))
     model = getattr(models, options.model)
     initial = load_file(options.initial)
-    text = sampling.Text(options.data, options.seed, options.context)
+    if options.image:
+        data = sampling.Images(options.data, options.seed, options.image)
+    else:
+        data = sampling.Text(options.data, options.seed, options.context)
     first, last, losses = train(
-        lambda p, tokens, labels: model(p, tokens, labels, options.heads), text, initial, options
+        lambda p, rows, labels: model(p, rows, labels, options), data, initial, options
     )
 
     agrees = True
     if options.gradients:
         agrees &= compare("gradients", options.gradients, first, options.tolerance)
     if options.parameters:
-        zero = [name for name in last if name.endswith(ZERO_GRADIENT)]
+        zero = [name for name in last if scale_name(name) != name]
         tolerance = options.parameter_tolerance or options.tolerance
         agrees &= compare("parameters", options.parameters, last, tolerance, zero)
     if options.metrics:

@@ -1,6 +1,7 @@
 # Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The rows that a training program draws from a text, from their definition.
+"""The rows that a training program draws from a text or from images, from their
+definition.
 
 Philox4x32-10 is that of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As
 Easy as 1, 2, 3" (SC 2011).
@@ -46,21 +47,44 @@ def below(key, bound, counter):
     return ((words[1] << 32 | words[0]) * bound) >> 64
 
 
+def positions(seed, count, step, microbatches, rows):
+    """Where the rows of a step (from 1) start, microbatch after microbatch."""
+    key = stream_key(seed, "data")
+    return np.array([
+        below(key, count, (step, microbatch, row))
+        for microbatch in range(microbatches)
+        for row in range(rows)
+    ])
+
+
 class Text:
     """A text as tokens: 16-bit ones in a file *.bin, else bytes."""
 
     def __init__(self, path, seed, context):
         kind = "<u2" if str(path).endswith(".bin") else np.uint8
         self.tokens = np.fromfile(path, dtype=kind).astype(np.int32)
-        self.key = stream_key(seed, "data")
+        self.seed = seed
         self.context = context
 
     def step(self, step, microbatches, rows):
-        """Tokens and labels, microbatches * rows x context, of a step (from 1)."""
-        starts = [
-            below(self.key, len(self.tokens) - self.context, (step, microbatch, row))
-            for microbatch in range(microbatches)
-            for row in range(rows)
-        ]
-        at = np.array(starts)[:, None] + np.arange(self.context)
+        """Tokens and labels, microbatches * rows x context, of a step."""
+        count = len(self.tokens) - self.context
+        starts = positions(self.seed, count, step, microbatches, rows)
+        at = starts[:, None] + np.arange(self.context)
         return self.tokens[at], self.tokens[at + 1]
+
+
+class Images:
+    """Images of `shape` (channels, height, width) in the binary format of CIFAR-10:
+    a byte of label, then the pixels."""
+
+    def __init__(self, path, seed, shape):
+        records = np.fromfile(path, dtype=np.uint8).reshape(-1, 1 + np.prod(shape))
+        self.labels = records[:, 0].astype(np.int32)
+        self.pixels = records[:, 1:].reshape(-1, *shape)
+        self.seed = seed
+
+    def step(self, step, microbatches, rows):
+        """Images and labels, microbatches * rows many, of a step."""
+        at = positions(self.seed, len(self.labels), step, microbatches, rows)
+        return self.pixels[at], self.labels[at]
