@@ -10,6 +10,7 @@
 #include "weir/Autodiff/AdjointBuilder.h"
 #include "weir/Autodiff/DifferentiableOpInterface.h"
 #include "weir/Autodiff/StructuredForm.h"
+#include "weir/Dialect/IR/Classes.h"
 #include "weir/Dialect/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -80,6 +81,14 @@ static LogicalResult checkModel(func::FuncOp model) {
              << what
              << " must be a float tensor of rank 0, like tensor<f32>, got "
              << type;
+  }
+
+  if (Attribute classes = model->getAttr(attr::classes)) {
+    auto number = dyn_cast<IntegerAttr>(classes);
+    if (!number || number.getInt() < 1)
+      return model.emitError("'weir.classes' must be a number of at least 1, "
+                             "got ")
+             << classes;
   }
 
   for (Operation &op : model.getBody().front()) {

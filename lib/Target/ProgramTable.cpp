@@ -7,9 +7,11 @@
 
 #include "weir/Target/ProgramTable.h"
 
+#include "weir/Analysis/JointGraph.h"
 #include "weir/Analysis/PassBuffers.h"
 #include "weir/Analysis/PipelineProblem.h"
 #include "weir/Analysis/ProgramLiveness.h"
+#include "weir/Dialect/IR/Classes.h"
 #include "weir/Program.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -142,8 +144,11 @@ LogicalResult TableBuilder::addVariables() {
   return success();
 }
 
-/// The smallest table that tokens are looked up in; 0 if there is none.
+/// How many classes there are, or the size of the smallest table that tokens
+/// are looked up in; 0 if there is neither.
 int64_t TableBuilder::getVocabulary() {
+  if (std::optional<int64_t> classes = getInteger(pipeline, attr::classes))
+    return *classes;
   int64_t vocabulary = 0;
   auto add = [&](Value table) {
     int64_t rows = cast<RankedTensorType>(table.getType()).getDimSize(0);

@@ -17,18 +17,17 @@ Status Data::open(const std::string &path, const Table &table, uint64_t seed,
   opened.stream = RandomStream(seed, "data");
   if (Status status = opened.checkInputs(table); status.failed())
     return status;
+  bool isText = opened.pixels == 0;
   if (path.empty()) {
     if (!opened.fills.empty())
-      return fail("no data to train on: give a text with --data=FILE");
+      return fail("no data to train on: give ", isText ? "a text" : "images",
+                  " with --data=FILE");
   } else {
     if (Status status = InputFile::open(path, opened.file); status.failed())
       return status;
-    opened.wide = path.ends_with(".bin");
-    if (opened.wide && opened.file.size() % 2 != 0)
-      return fail("'", path, "' is not a file of 16-bit tokens: it has ",
-                  opened.file.size(), " bytes");
-    opened.length = opened.file.size() / (opened.wide ? 2 : 1);
-    if (Status status = opened.checkText(path, table.header().vocab);
+    int64_t limit = table.header().vocab;
+    if (Status status = isText ? opened.openText(path, limit)
+                               : opened.openImages(path, limit);
         status.failed())
       return status;
   }
@@ -36,42 +35,78 @@ Status Data::open(const std::string &path, const Table &table, uint64_t seed,
   return {};
 }
 
+//===----------------------------------------------------------------------===//
+// Inputs of the model
+//===----------------------------------------------------------------------===//
+
 Status Data::checkInputs(const Table &table) {
   for (const weir_input &input : table.inputs()) {
     std::string_view name = table.string(input.name);
+    std::span<const int64_t> shape = table.shape(input);
     if (input.element_type != WEIR_I32)
       return fail("input '", name, "' of the model is not i32");
-    if (name == "tokens") {
-      if (input.rank != 2)
-        return fail("input 'tokens' of the model has rank ", input.rank,
-                    "; it must be [rows, context]");
-      rows = table.shape(input)[0];
-      context = table.shape(input)[1];
-    } else if (name != "labels") {
+    bool isTokens = name == "tokens", isImages = name == "images";
+    if (!isTokens && !isImages && name != "labels")
       return fail("input '", name,
-                  "' of the model is neither 'tokens' nor 'labels'");
+                  "' of the model is none of 'tokens', 'images' and 'labels'");
+    if (isTokens && shape.size() != 2)
+      return fail("input 'tokens' of the model has rank ", input.rank,
+                  "; it must be [rows, context]");
+    if (isImages && shape.size() != 4)
+      return fail("input 'images' of the model has rank ", input.rank,
+                  "; it must be [rows, channels, height, width]");
+    if ((isTokens || isImages) && rows != 0)
+      return fail("the model has inputs 'tokens' and 'images'; one file is "
+                  "either a text or images");
+    if (isTokens) {
+      rows = shape[0];
+      context = shape[1];
+    } else if (isImages) {
+      rows = shape[0];
+      pixels = shape[1] * shape[2] * shape[3];
     }
   }
   for (const weir_input &input : table.inputs()) {
-    if (std::string_view(table.string(input.name)) == "tokens") {
-      fills.push_back(Fill::Tokens);
-      continue;
-    }
-    std::span<const int64_t> shape = table.shape(input);
-    if (rows == 0)
-      return fail("the model has an input 'labels' but none 'tokens'");
-    bool perRow = shape.size() == 1 && shape[0] == rows;
-    bool perToken =
-        shape.size() == 2 && shape[0] == rows && shape[1] == context;
-    if (!perRow && !perToken)
-      return fail("input 'labels' of the model must be [", rows, "] or [", rows,
-                  ", ", context, "], as its tokens are");
-    fills.push_back(perRow ? Fill::LastLabel : Fill::Labels);
+    std::string_view name = table.string(input.name);
+    if (name != "labels")
+      fills.push_back(name == "tokens" ? Fill::Tokens : Fill::Images);
+    else if (Status status = checkLabels(table, input); status.failed())
+      return status;
   }
   return {};
 }
 
-Status Data::checkText(const std::string &path, int64_t vocab) const {
+Status Data::checkLabels(const Table &table, const weir_input &input) {
+  std::span<const int64_t> shape = table.shape(input);
+  if (rows == 0)
+    return fail("the model has an input 'labels' but neither 'tokens' nor "
+                "'images'");
+  bool perRow = shape.size() == 1 && shape[0] == rows;
+  if (pixels > 0) {
+    if (!perRow)
+      return fail("input 'labels' of the model must be [", rows,
+                  "], one for each of its images");
+    fills.push_back(Fill::ImageLabels);
+    return {};
+  }
+  bool perToken = shape.size() == 2 && shape[0] == rows && shape[1] == context;
+  if (!perRow && !perToken)
+    return fail("input 'labels' of the model must be [", rows, "] or [", rows,
+                ", ", context, "], as its tokens are");
+  fills.push_back(perRow ? Fill::LastLabel : Fill::Labels);
+  return {};
+}
+
+//===----------------------------------------------------------------------===//
+// Texts
+//===----------------------------------------------------------------------===//
+
+Status Data::openText(const std::string &path, int64_t vocab) {
+  wide = path.ends_with(".bin");
+  if (wide && file.size() % 2 != 0)
+    return fail("'", path, "' is not a file of 16-bit tokens: it has ",
+                file.size(), " bytes");
+  length = file.size() / (wide ? 2 : 1);
   if (length < context + 1)
     return fail("'", path, "' is too short: it has ", length,
                 " tokens, and a row of the model needs ", context + 1);
@@ -86,19 +121,61 @@ Status Data::checkText(const std::string &path, int64_t vocab) const {
 }
 
 int32_t Data::token(int64_t position) const {
-  auto byte = [&](int64_t at) {
-    return std::to_integer<int32_t>(file.data()[at]);
-  };
   if (!wide)
     return byte(position);
   return byte(2 * position) | byte(2 * position + 1) << 8;
 }
 
+//===----------------------------------------------------------------------===//
+// Images
+//===----------------------------------------------------------------------===//
+
+Status Data::openImages(const std::string &path, int64_t classes) {
+  int64_t bytes = file.size();
+  auto isWhole = [&](int64_t labels) { return bytes % (labels + pixels) == 0; };
+  if (bytes == 0 || (!isWhole(1) && !isWhole(2)))
+    return fail("'", path, "' is not a file of the model's images: it has ",
+                bytes, " bytes, and a record has 1 or 2 of labels and ", pixels,
+                " of pixels");
+  auto read = [&](int64_t labels) {
+    labelBytes = labels;
+    length = bytes / recordBytes();
+    return findWrongLabel(classes);
+  };
+  int64_t wrong = read(isWhole(1) ? 1 : 2);
+  if (wrong < length && labelBytes == 1 && isWhole(2))
+    wrong = read(2);
+  if (wrong < length)
+    return fail("'", path, "' does not fit the model: label ",
+                imageLabel(wrong), " of image ", wrong, " is not below its ",
+                classes, " classes");
+  return {};
+}
+
+int32_t Data::imageLabel(int64_t position) const {
+  return byte(position * recordBytes() + labelBytes - 1);
+}
+
+int64_t Data::findWrongLabel(int64_t classes) const {
+  if (classes == 0)
+    return length;
+  int64_t position = 0;
+  while (position < length && imageLabel(position) < classes)
+    ++position;
+  return position;
+}
+
+//===----------------------------------------------------------------------===//
+// Rows
+//===----------------------------------------------------------------------===//
+
 void Data::fill(int64_t input, int64_t step, int64_t microbatch,
                 int32_t *out) const {
+  // A row and the token after it must fit: length - context positions do.
+  // Images have no context.
+  int64_t positions = length - context;
   for (int64_t row = 0; row < rows; ++row) {
-    // A row and the token after it must fit: length - context positions do.
-    int64_t position = stream.below(length - context, step, microbatch, row);
+    int64_t position = stream.below(positions, step, microbatch, row);
     switch (fills[input]) {
     case Fill::Tokens:
       for (int64_t i = 0; i < context; ++i)
@@ -110,6 +187,15 @@ void Data::fill(int64_t input, int64_t step, int64_t microbatch,
       break;
     case Fill::LastLabel:
       *out++ = token(position + context);
+      break;
+    case Fill::Images: {
+      int64_t first = position * recordBytes() + labelBytes;
+      for (int64_t i = 0; i < pixels; ++i)
+        *out++ = byte(first + i);
+      break;
+    }
+    case Fill::ImageLabels:
+      *out++ = imageLabel(position);
       break;
     }
   }

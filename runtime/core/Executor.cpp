@@ -430,7 +430,8 @@ bool Executor::State::endStep(Rank &rank, int64_t step,
   record.lossSum = *rank.loss;
   record.count = *rank.count;
   record.learningRate = options.learningRateOf(step);
-  record.tokens = static_cast<double>(job->data.tokensPerMicrobatch() *
+  record.sampleName = job->data.sampleName();
+  record.samples = static_cast<double>(job->data.samplesPerMicrobatch() *
                                       table.header().num_microbatches);
   Clock::time_point now = Clock::now();
   record.seconds = std::chrono::duration<double>(now - lastEnd).count();

@@ -261,11 +261,12 @@ static Status train(const weir_module &module, const Options &options) {
       return status;
   if (!options.quiet) {
     std::printf("%s %lld steps in %.1f s: loss %.4f -> %.4f, %.0f "
-                "tokens/s\n",
+                "%s/s\n",
                 interrupted ? "interrupted after" : "trained",
                 static_cast<long long>(last.step), seconds, first.loss(),
                 last.loss(),
-                last.tokens * static_cast<double>(last.step) / seconds);
+                last.samples * static_cast<double>(last.step) / seconds,
+                last.sampleName);
     printMemory(*job, executor, growth);
     if (std::fflush(stdout) != 0)
       return fail("cannot write to standard output: ", std::strerror(errno));

@@ -35,9 +35,9 @@ Status MetricsFile::write(const StepRecord &record) {
   int length = std::snprintf(
       line, sizeof(line),
       "{\"step\":%" PRId64 ",\"loss\":%.9g,\"count\":%.9g,"
-      "\"tokens_per_second\":%.6g,\"seconds\":%.6g,\"lr\":%.9g}\n",
-      record.step, record.loss(), record.count, record.tokensPerSecond(),
-      record.seconds, record.learningRate);
+      "\"%s_per_second\":%.6g,\"seconds\":%.6g,\"lr\":%.9g}\n",
+      record.step, record.loss(), record.count, record.sampleName,
+      record.samplesPerSecond(), record.seconds, record.learningRate);
   for (const char *next = line; length > 0;) {
     ssize_t written = ::write(descriptor, next, length);
     if (written < 0 && errno == EINTR)
@@ -57,7 +57,7 @@ Progress::Progress(int64_t steps, bool quiet)
 void Progress::show(const StepRecord &record) {
   if (quiet)
     return;
-  tokensSinceShown += record.tokens;
+  samplesSinceShown += record.samples;
   secondsSinceShown += record.seconds;
   Clock::time_point now = Clock::now();
   auto seconds = [](Clock::duration duration) {
@@ -73,14 +73,14 @@ void Progress::show(const StepRecord &record) {
           static_cast<double>(steps - record.step) +
       0.5);
   std::fprintf(stderr,
-               "%sstep %" PRId64 "/%" PRId64
-               "  loss %.4f  %.0f tokens/s  %" PRId64 ":%02" PRId64 " left%s",
+               "%sstep %" PRId64 "/%" PRId64 "  loss %.4f  %.0f %s/s  %" PRId64
+               ":%02" PRId64 " left%s",
                isTerminal ? "\r" : "", record.step, steps, record.loss(),
-               tokensSinceShown / secondsSinceShown, left / 60, left % 60,
-               isTerminal ? "\x1b[K" : "\n");
+               samplesSinceShown / secondsSinceShown, record.sampleName,
+               left / 60, left % 60, isTerminal ? "\x1b[K" : "\n");
   lineIsOpen = isTerminal;
   lastShown = now;
-  tokensSinceShown = secondsSinceShown = 0;
+  samplesSinceShown = secondsSinceShown = 0;
 }
 
 void Progress::finish() {

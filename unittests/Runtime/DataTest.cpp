@@ -1,4 +1,4 @@
-//===- DataTest.cpp - rows drawn from a text ------------------------------===//
+//===- DataTest.cpp - rows drawn from a text or from images ---------------===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -21,15 +21,18 @@ class DataTest : public ::testing::Test {
 protected:
   /// A table with inputs of the given shapes and nothing to run.
   static Table makeTable(std::vector<int64_t> tokens,
-                         std::vector<int64_t> labels, int64_t vocab) {
+                         std::vector<int64_t> labels, int64_t vocab,
+                         std::vector<int64_t> images = {}) {
     TableBuilder builder(1);
     builder.header.num_stages = builder.header.num_microbatches = 1;
     builder.header.vocab = vocab;
-    // In this order, so that a label cannot rely on tokens that came before.
+    // In this order, so that a label cannot rely on what came before.
     if (!labels.empty())
       builder.addInput("labels", labels);
     if (!tokens.empty())
       builder.addInput("tokens", tokens);
+    if (!images.empty())
+      builder.addInput("images", images);
     builder.addResident(0, WEIR_RESIDENT_LOSS, -1, 0, 4);
     builder.addResident(0, WEIR_RESIDENT_COUNT, -1, 0, 4);
     std::vector<std::byte> bytes = builder.build();
@@ -37,6 +40,11 @@ protected:
     Status status = Table::parse(bytes.data(), bytes.size(), table);
     EXPECT_FALSE(status.failed()) << status.message();
     return table;
+  }
+
+  /// Two images of 1 x 1 x 2 in a microbatch.
+  static Table makeImageTable(int64_t classes) {
+    return makeTable({}, {2}, classes, {2, 1, 1, 2});
   }
 
   std::string openError(const std::string &path, const Table &table) {
@@ -53,7 +61,7 @@ protected:
   }
 
   TemporaryDirectory directory;
-  const int64_t labels = 0, tokens = 1;
+  const int64_t labels = 0, tokens = 1, images = 1;
 };
 
 } // namespace
@@ -66,7 +74,7 @@ TEST_F(DataTest, LabelsAreTheNextTokens) {
   Status status = Data::open(directory.write("text", text),
                              makeTable({3, 5}, {3, 5}, 256), 7, data);
   ASSERT_FALSE(status.failed()) << status.message();
-  EXPECT_EQ(data.tokensPerMicrobatch(), 15);
+  EXPECT_EQ(data.samplesPerMicrobatch(), 15);
   std::vector<int32_t> t = fill(data, tokens, 1, 0, 15);
   std::vector<int32_t> l = fill(data, labels, 1, 0, 15);
   for (int i = 0; i < 15; ++i) {
@@ -176,5 +184,87 @@ TEST_F(DataTest, RefusesInputsThatNoTextCanFill) {
             "input 'labels' of the model must be [2] or [2, 4], as its tokens "
             "are");
   EXPECT_EQ(openError(path, makeTable({}, {2, 5}, 0)),
-            "the model has an input 'labels' but none 'tokens'");
+            "the model has an input 'labels' but neither 'tokens' nor "
+            "'images'");
+}
+
+TEST_F(DataTest, AnImageIsWhatFollowsItsLabel) {
+  // Every record says which it is, in pixels beyond 127, too.
+  std::string records;
+  for (int i = 0; i < 200; ++i)
+    for (int byte : {i % 10, i, 255 - i})
+      records += static_cast<char>(byte);
+  Data data;
+  Status status = Data::open(directory.write("images", records),
+                             makeImageTable(10), 7, data);
+  ASSERT_FALSE(status.failed()) << status.message();
+  EXPECT_EQ(data.samplesPerMicrobatch(), 2);
+  EXPECT_STREQ(data.sampleName(), "images");
+  std::set<int32_t> seen;
+  for (int64_t step = 1; step <= 2000; ++step) {
+    std::vector<int32_t> pixels = fill(data, images, step, 0, 4);
+    std::vector<int32_t> classes = fill(data, labels, step, 0, 2);
+    for (int row : {0, 1}) {
+      ASSERT_EQ(pixels[2 * row + 1], 255 - pixels[2 * row]);
+      ASSERT_EQ(classes[row], pixels[2 * row] % 10);
+      seen.insert(pixels[2 * row]);
+    }
+  }
+  EXPECT_EQ(seen.size(), 200u) << "the first and the last image as well";
+}
+
+TEST_F(DataTest, OfTwoLabelsTheSecondCounts) {
+  // 4 bytes a record: coarse label, fine label, pixels.
+  std::string path = directory.write("two", std::string("\1\7\x50\x60", 4));
+  Data data;
+  ASSERT_FALSE(Data::open(path, makeImageTable(8), 0, data).failed());
+  EXPECT_EQ(fill(data, labels, 1, 0, 2), (std::vector<int32_t>{7, 7}));
+  EXPECT_EQ(fill(data, images, 1, 0, 4),
+            (std::vector<int32_t>{0x50, 0x60, 0x50, 0x60}));
+
+  // 12 bytes are four records of 3 or three of 4; as the former, 0x60 would be
+  // a label. If both fit, a record has one label.
+  std::string twelve = "\1\7\x50\x60\1\6\x51\x61\1\5\x52\x62";
+  path = directory.write("twelve", twelve);
+  ASSERT_FALSE(Data::open(path, makeImageTable(8), 0, data).failed());
+  EXPECT_GE(fill(data, labels, 1, 0, 2)[0], 5);
+  ASSERT_FALSE(Data::open(path, makeImageTable(128), 0, data).failed());
+  std::set<int32_t> classes;
+  for (int64_t step = 1; step <= 100; ++step)
+    classes.insert(fill(data, labels, step, 0, 2)[0]);
+  EXPECT_EQ(classes, (std::set<int32_t>{1, 0x60, 0x51, 5}));
+}
+
+TEST_F(DataTest, RefusesUnusableImages) {
+  Table table = makeImageTable(10);
+  EXPECT_EQ(openError("", table),
+            "no data to train on: give images with --data=FILE");
+  std::string path = directory.write("empty", "");
+  EXPECT_EQ(openError(path, table),
+            "'" + path +
+                "' is not a file of the model's images: it has 0 bytes, and a "
+                "record has 1 or 2 of labels and 2 of pixels");
+  path = directory.write("cut", "12345");
+  EXPECT_EQ(openError(path, table),
+            "'" + path +
+                "' is not a file of the model's images: it has 5 bytes, and a "
+                "record has 1 or 2 of labels and 2 of pixels");
+  path = directory.write("classes", "\1ab\12ab");
+  EXPECT_EQ(openError(path, table),
+            "'" + path +
+                "' does not fit the model: label 10 of image 1 is not below "
+                "its 10 classes");
+}
+
+TEST_F(DataTest, RefusesInputsThatNoImagesCanFill) {
+  std::string path = directory.write("images", "\1ab");
+  EXPECT_EQ(openError(path, makeTable({}, {2}, 0, {2, 1, 2})),
+            "input 'images' of the model has rank 3; it must be [rows, "
+            "channels, height, width]");
+  EXPECT_EQ(openError(path, makeTable({}, {3}, 0, {2, 1, 1, 2})),
+            "input 'labels' of the model must be [2], one for each of its "
+            "images");
+  EXPECT_EQ(openError(path, makeTable({2, 4}, {2}, 0, {2, 1, 1, 2})),
+            "the model has inputs 'tokens' and 'images'; one file is either a "
+            "text or images");
 }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "weir/Analysis/JointGraph.h"
+#include "weir/Dialect/IR/Classes.h"
 #include "weir/Dialect/Transforms/Passes.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -326,6 +327,8 @@ void OutlineStages::build(func::FuncOp joint) {
   auto pipeline = PipelineOp::create(
       builder, loc, joint.getSymNameAttr(), StringAttr(),
       builder.getI64IntegerAttr(numStages), builder.getArrayAttr(inputs));
+  if (Attribute classes = joint->getAttr(attr::classes))
+    pipeline->setAttr(attr::classes, classes);
   Block *body = new Block();
   pipeline.getBody().push_back(body);
   for (BlockArgument argument : joint.getArguments())

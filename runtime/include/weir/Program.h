@@ -102,8 +102,9 @@ typedef struct weir_table_header {
   int64_t loss_device;   /* holds WEIR_RESIDENT_LOSS and _COUNT */
   int64_t model_name;    /* offset of a string in `strings` */
   int64_t schedule_name; /* likewise */
-  /* Tokens and labels are below this number; 0 where the compiler does not know
-     one. Data with a larger token is refused before the first step. */
+  /* Tokens, and labels of texts and images, are below this number; 0 where the
+     compiler does not know one. Data with a larger one is refused before the
+     first step. */
   int64_t vocab;
   weir_section strings;   /* bytes: zero-terminated strings */
   weir_section dims;      /* int64_t: shapes */
@@ -123,7 +124,7 @@ typedef struct weir_kernel_record {
 
 /// A data input of the model for one microbatch.
 typedef struct weir_input {
-  int64_t name; /* string: "tokens" or "labels" */
+  int64_t name; /* string: "tokens", "images" or "labels" */
   int64_t element_type;
   int64_t rank;
   int64_t first_dim; /* into `dims` */

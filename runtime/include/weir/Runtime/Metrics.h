@@ -22,13 +22,15 @@ struct StepRecord {
   double count;   /* of those labels */
   double seconds; /* since the end of the step before, on the loss device */
   double learningRate;
-  double tokens; /* that went in, ignored labels or not */
+  double samples; /* that went in, ignored labels or not */
+  const char *sampleName; /* "tokens" or "images" */
 
   double loss() const { return lossSum / count; }
-  double tokensPerSecond() const { return tokens / seconds; }
+  double samplesPerSecond() const { return samples / seconds; }
 };
 
-/// JSON lines, one per step: step, loss, count, tokens_per_second, seconds, lr.
+/// JSON lines, one per step: step, loss, count, tokens_per_second or
+/// images_per_second, seconds, lr.
 /// Each line is in the file when its step is over.
 class MetricsFile {
 public:
@@ -66,7 +68,7 @@ private:
   Clock::time_point start, lastShown;
   /// Of the steps since the last line; steps may be reported late and together,
   /// so the time between lines would not do.
-  double tokensSinceShown = 0, secondsSinceShown = 0;
+  double samplesSinceShown = 0, secondsSinceShown = 0;
 };
 
 } // namespace weir::runtime
