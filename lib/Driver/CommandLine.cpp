@@ -132,7 +132,7 @@ struct Options {
       "remarks",
       cl::desc(
           "Say on standard error what was chosen, and why: where the model "
-          "is cut, and the schedule"),
+          "is cut, the schedule, and what the memory of each device is for"),
       cl::cat(getToolCategory())};
   cl::opt<std::string> remarksFilter{
       "remarks-filter",

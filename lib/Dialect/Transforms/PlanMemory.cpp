@@ -8,6 +8,9 @@
 #include "weir/Analysis/ArenaPlan.h"
 #include "weir/Dialect/Transforms/Passes.h"
 
+#include "mlir/IR/Remarks.h"
+#include "llvm/Support/Format.h"
+
 namespace weir {
 #define GEN_PASS_DEF_WEIRPLANMEMORY
 #include "weir/Dialect/Transforms/Passes.h.inc"
@@ -28,9 +31,11 @@ struct PlanMemory : weir::impl::WeirPlanMemoryBase<PlanMemory> {
     ProgramOp refused;
     for (auto program : getOperation().getOps<ProgramOp>()) {
       plan(program);
+      remarkOn(program);
       int64_t arena = *program.getArena();
       least = std::max(least, arena);
-      if (program.getLimit() && arena > int64_t(*program.getLimit()) && !refused)
+      if (program.getLimit() && arena > int64_t(*program.getLimit()) &&
+          !refused)
         refused = program;
     }
     if (!refused)
@@ -44,6 +49,7 @@ struct PlanMemory : weir::impl::WeirPlanMemoryBase<PlanMemory> {
   }
 
   void plan(ProgramOp program);
+  void remarkOn(ProgramOp program);
 };
 
 } // namespace
@@ -64,4 +70,25 @@ void PlanMemory::plan(ProgramOp program) {
   for (auto &[op, list] : offsets)
     op->setAttr("offsets", builder.getDenseI64ArrayAttr(list));
   program.setArena(arena.bytes);
+}
+
+void PlanMemory::remarkOn(ProgramOp program) {
+  if (!getContext().getRemarkEngine())
+    return;
+  MemoryPeaks peaks = getMemoryPeaks(program);
+  int64_t arena = *program.getArena(), gaps = arena - peaks.total;
+  // In one piece: a remark does not keep the order of its arguments.
+  std::string text;
+  llvm::raw_string_ostream(text)
+      << "arena of device " << program.getDevice() << ": " << arena
+      << " bytes, of which " << gaps << " ("
+      << llvm::format("%.2f", arena ? 100.0 * gaps / arena : 0.0)
+      << " %) are gaps when most is in use; parameters " << peaks.parameters
+      << ", gradients " << peaks.gradients << ", optimizer states "
+      << peaks.states << "; at most, each at its own time: activations "
+      << peaks.activations << ", workspace " << peaks.workspace
+      << ", transfers " << peaks.transfers;
+  remark::analysis(program.getLoc(), remark::RemarkOpts::name("arena").category(
+                                         "weir-plan-memory"))
+      << text;
 }

@@ -652,6 +652,9 @@ def WeirPlanMemory : Pass<"weir-plan-memory", "::mlir::ModuleOp"> {
     makes a value (a receive: from its start) to the last that uses it (a send: to
     its wait). Fails if a program's limit is exceeded, and says by how much.
 
+    A remark per device says how large the arena is, how much of it is gaps between
+    buffers, and what the rest is for.
+
     Example: the second microbatch takes the places of the first.
 
     ```mlir
