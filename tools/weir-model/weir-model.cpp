@@ -187,6 +187,9 @@ static std::string checkSizes(const Model &model, const Sizes &s) {
     return formatv("rotary positions turn pairs of features, but "
                    "--hidden={0} / --heads={1} is {2}",
                    s.hidden, s.heads, s.hidden / s.heads);
+  if (s.image > 0 && s.channels > largestSize / s.image / s.image)
+    return formatv("an image of {0} x {1} x {1} has more than {2} elements",
+                   s.channels, s.image, largestSize);
   if (s.topK > s.experts)
     return formatv("--top-k={0} is more than --experts={1}", s.topK, s.experts);
   return "";

@@ -29,6 +29,15 @@ func.func @f() attributes {weir.model} { return }
 
 // -----
 
+// Labels are below the number of classes, so there is at least one.
+// expected-error @+1 {{'weir.classes' must be a number of at least 1, got 0 : i64}}
+func.func @f(%x: tensor<f32>) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.classes = 0 : i64, weir.model} {
+  return %x, %x : tensor<f32>, tensor<f32>
+}
+
+// -----
+
 // The loss is one number, and a float.
 // expected-error @+1 {{the loss must be a float tensor of rank 0, like tensor<f32>, got 'tensor<2xf32>'}}
 func.func @f(%x: tensor<2xf32>, %n: tensor<f32>) -> (tensor<2xf32>, tensor<f32>)

@@ -122,9 +122,7 @@ def moe_mlp(p, name, x, sizes):
     _, chosen = lax.top_k(weights, sizes.top_k or experts)
     kept = weights * jax.nn.one_hot(chosen, experts).sum(axis=-2)
     w1, w2, w3 = (jnp.split(p[f"{name}.experts.{w}"], experts) for w in ("w1", "w2", "w3"))
-    return sum(
-        kept[..., e, None] * swiglu(x, w1[e], w3[e], w2[e].T) for e in range(experts)
-    )
+    return sum(kept[..., e, None] * swiglu(x, w1[e], w3[e], w2[e].T) for e in range(experts))
 
 
 def decoder(p, tokens, labels, sizes, feed_forward):
@@ -177,7 +175,8 @@ def vit(p, images, labels, sizes):
 
         q, k, v = split("query"), split("key"), split("value")
         weights = jax.nn.softmax(q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5, axis=-1)
-        return dense(p, f"{name}.output.dense", (weights @ v).transpose(0, 2, 1, 3).reshape(x.shape))
+        y = (weights @ v).transpose(0, 2, 1, 3).reshape(x.shape)
+        return dense(p, f"{name}.output.dense", y)
 
     for i in range(count_layers(p, ".layernorm_before.weight")):
         name = f"vit.encoder.layer.{i}"
