@@ -157,6 +157,7 @@ void weir::registerCompilerCommandLine() {
   // --mlir-print-ir-after knows the passes that are there when it is made.
   registerAllPasses();
   registerAsmPrinterCLOptions();
+  registerMLIRContextCLOptions();
   registerPassManagerCLOptions();
   cl::HideUnrelatedOptions(getToolCategory());
   introduceTool();

@@ -732,6 +732,49 @@ def WeirVerifyPrograms : Pass<"weir-verify-programs", "::mlir::ModuleOp"> {
     note: made here
       %t = weir.load "tokens" microbatch 0 at [64]
     ```
+
+    Here each device waits for the other to send:
+
+    ```mlir
+    weir.pipeline @p stages 2 (%tokens = "tokens" : tensor<f32>) {
+      %y = weir.forward 0 (%x = %tokens : tensor<f32>) -> tensor<f32> {
+        weir.yield %x : tensor<f32>
+      }
+      %z = weir.forward 1 (%x = %y : tensor<f32>) -> tensor<f32> {
+        weir.yield %x : tensor<f32>
+      }
+      weir.backward_input 0 (%x = %z : tensor<f32>) {
+      }
+    }
+    weir.program @d0 of @p device 0 microbatches 1 {
+      %t = weir.load "tokens" microbatch 0 : tensor<f32>
+      %y = weir.run forward 0 microbatch 0 (%t) : (tensor<f32>) -> tensor<f32>
+      %r = weir.recv_start from 1 message 1 microbatch 0 : !weir.receiving<tensor<f32>>
+      %z = weir.wait %r : !weir.receiving<tensor<f32>> -> tensor<f32>
+      %s = weir.send_start %y to 1 message 0 microbatch 0 : tensor<f32>
+      weir.wait %s : !weir.sending
+      weir.run backward_input 0 microbatch 0 (%z) : (tensor<f32>) -> ()
+    }
+    weir.program @d1 of @p device 1 microbatches 1 {
+      %r = weir.recv_start from 0 message 0 microbatch 0 : !weir.receiving<tensor<f32>>
+      %y = weir.wait %r : !weir.receiving<tensor<f32>> -> tensor<f32>
+      %z = weir.run forward 1 microbatch 0 (%y) : (tensor<f32>) -> tensor<f32>
+      %s = weir.send_start %z to 0 message 1 microbatch 0 : tensor<f32>
+      weir.wait %s : !weir.sending
+    }
+    ```
+
+    is refused; the notes go round the cycle:
+
+    ```text
+    error: deadlock: device 0 waits here for message 1 from device 1
+      %z = weir.wait %r :
+    note: which device 1 sends only here (rendezvous)
+      %s = weir.send_start %z to 0 message 1
+    note: after device 1 has waited here for message 0 from device 0 (program order)
+    note: which device 0 sends only here (rendezvous)
+    note: after device 0 has waited here, where the cycle closes (program order)
+    ```
   }];
 }
 
