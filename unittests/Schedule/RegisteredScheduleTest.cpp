@@ -9,12 +9,18 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 using namespace weir::schedule;
 
 namespace {
 
+/// Times that the schedule below was built, by any thread.
+std::atomic<int> numBuilt = 0;
+
 /// One microbatch after the other through all stages: "one-by-one:backwards"
-/// starts with the last one, which no program may.
+/// starts with the last one, which no program may, and "one-by-one:faulty" runs
+/// a stage that is not there.
 std::optional<Schedule> buildOneByOne(std::string_view name,
                                       const Problem &problem,
                                       std::string *error) {
@@ -26,6 +32,7 @@ std::optional<Schedule> buildOneByOne(std::string_view name,
              "backwards, faulty";
     return std::nullopt;
   }
+  ++numBuilt;
   Schedule schedule;
   schedule.order.resize(problem.numDevices);
   for (int i = 0; i < problem.numMicrobatches; ++i) {
@@ -92,16 +99,15 @@ TEST_F(RegisteredSchedules, areCheckedWhenBuilt) {
         errorOf(name).rfind(name + " built an order that cannot run: ", 0), 0u);
 }
 
-// Where memory admits only one microbatch at a time the search has nothing
-// better than this.
 TEST_F(RegisteredSchedules, areTriedBySearch) {
+  numBuilt = 0;
   Problem problem = unitProblem(2, 3, {0, 1, 0, 1});
   problem.limitMemory(2);
   std::string error;
   std::optional<SearchResult> result = search({&problem, 1}, {}, &error);
   ASSERT_TRUE(result) << error;
   EXPECT_EQ(verify(problem, result->schedule), std::nullopt);
-  EXPECT_EQ(result->schedule.name, "one-by-one");
+  EXPECT_GT(numBuilt, 0);
 }
 
 TEST_F(RegisteredSchedules, haveNamesThatCanBeGiven) {
