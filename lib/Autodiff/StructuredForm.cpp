@@ -219,6 +219,36 @@ static void simplifyScalars(IRRewriter &rewriter, func::FuncOp model) {
   });
 }
 
+/// A fold that subtracts elements as one that adds their negatives, and one by
+/// fused multiplications as one that adds products: sums have a derivative
+/// rule, and can be dealt to lanes.
+static void simplifyFolds(IRRewriter &rewriter, func::FuncOp model) {
+  model.walk([&](linalg::GenericOp op) {
+    if (op.getNumReductionLoops() == 0)
+      return;
+    ValueRange results = op.getBody()->getTerminator()->getOperands();
+    for (auto [total, result] :
+         llvm::zip_equal(op.getRegionOutputArgs(), results)) {
+      Operation *fold = result.getDefiningOp();
+      if (!fold)
+        continue;
+      Location loc = fold->getLoc();
+      rewriter.setInsertionPoint(fold);
+      Value element;
+      if (auto difference = dyn_cast<arith::SubFOp>(fold);
+          difference && difference.getLhs() == total)
+        element = arith::NegFOp::create(rewriter, loc, difference.getRhs());
+      else if (auto fused = dyn_cast<math::FmaOp>(fold);
+               fused && fused.getC() == total)
+        element =
+            arith::MulFOp::create(rewriter, loc, fused.getA(), fused.getB());
+      else
+        continue;
+      rewriter.replaceOpWithNewOp<arith::AddFOp>(fold, total, element);
+    }
+  });
+}
+
 LogicalResult weir::raiseToStructuredForm(func::FuncOp model) {
   IRRewriter rewriter(model.getContext());
   for (Operation &op : llvm::make_early_inc_range(model.getBody().front())) {
@@ -238,5 +268,6 @@ LogicalResult weir::raiseToStructuredForm(func::FuncOp model) {
         op.hasPureTensorSemantics())
       raiseNamed(rewriter, op);
   simplifyScalars(rewriter, model);
+  simplifyFolds(rewriter, model);
   return success();
 }

@@ -175,3 +175,40 @@ func.func @stopped(%n: tensor<f32>) -> (tensor<f32>, tensor<f32>)
   // CHECK-NOT: weir.accumulate
   return %l, %n : tensor<f32>, tensor<f32>
 }
+
+// -----
+
+// A sum of differences or of fused products is one of negatives or of products,
+// whose order can be fixed.
+weir.variable @a <normal, 1.0> : tensor<4xf32>
+
+// CHECK-LABEL: func.func @folds
+func.func @folds(%x: tensor<4xf32>, %n: tensor<f32>)
+    -> (tensor<f32>, tensor<f32>) attributes {weir.model} {
+  %zero = arith.constant dense<0.0> : tensor<f32>
+  %a = weir.read @a : tensor<4xf32>
+  // CHECK: ^bb0(%[[A:.*]]: f32, %[[TOTAL:.*]]: f32):
+  // CHECK-NEXT: %[[NEGATIVE:.*]] = arith.negf %[[A]]
+  // CHECK-NEXT: arith.addf %[[TOTAL]], %[[NEGATIVE]]
+  %l = linalg.generic {
+      indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> ()>],
+      iterator_types = ["reduction"]}
+      ins(%a : tensor<4xf32>) outs(%zero : tensor<f32>) {
+  ^bb0(%e: f32, %total: f32):
+    %r = arith.subf %total, %e : f32
+    linalg.yield %r : f32
+  } -> tensor<f32>
+  // CHECK: ^bb0(%[[A:.*]]: f32, %[[X:.*]]: f32, %[[TOTAL:.*]]: f32):
+  // CHECK-NEXT: %[[PRODUCT:.*]] = arith.mulf %[[A]], %[[X]]
+  // CHECK-NEXT: arith.addf %[[TOTAL]], %[[PRODUCT]]
+  %m = linalg.generic {
+      indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>,
+                       affine_map<(i) -> ()>],
+      iterator_types = ["reduction"]}
+      ins(%a, %x : tensor<4xf32>, tensor<4xf32>) outs(%l : tensor<f32>) {
+  ^bb0(%e: f32, %d: f32, %total: f32):
+    %r = math.fma %e, %d, %total : f32
+    linalg.yield %r : f32
+  } -> tensor<f32>
+  return %m, %n : tensor<f32>, tensor<f32>
+}

@@ -16,7 +16,8 @@ namespace weir {
 /// Rewrites a model into the few forms that have derivative rules: named
 /// products become `linalg.contract`, other named structured ops, softmax and
 /// elementwise ops on tensors become `linalg.generic`, `tensor.pad` becomes a
-/// fill and an insertion. `weir.stop_gradient` is carried over.
+/// fill and an insertion, `total - x` in a reduction becomes `total + (-x)`.
+/// `weir.stop_gradient` is carried over.
 llvm::LogicalResult raiseToStructuredForm(mlir::func::FuncOp model);
 
 } // namespace weir

@@ -254,6 +254,16 @@ def generics(c):
                     "%r = arith.addf %b_i, %p : f64\nlinalg.yield %p, %r : f64, f64"),
           lambda x, y, i: (jnp.sin(x) * y, i + jnp.sum(jnp.sin(x) * y, axis=1)))
 
+    # Sums that are written as differences and by fused multiplications.
+    for body, function in (
+            ("%p = arith.mulf %b_x, %b_y : f64\n%r = arith.subf %b_i, %p : f64",
+             lambda x, y, i: i - jnp.sum(x * y, axis=1)),
+            ("%r = math.fma %b_x, %b_y, %b_i : f64",
+             lambda x, y, i: i + jnp.sum(x * y, axis=1))):
+        c.add("linalg.generic", {"x": x, "y": y, "i": i},
+              "%out = " + generic("i, j", "j", ins, [("i", t["i"], "i")],
+                                  body + "\nlinalg.yield %r : f64"), function)
+
     # Products, with zeros among the factors.
     zeros = x.copy()
     zeros[0, 0] = zeros[1, :2] = 0.0
