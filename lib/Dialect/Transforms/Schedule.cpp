@@ -638,6 +638,29 @@ static std::vector<TimedOrder> buildAllNamed(const schedule::Problem &problem,
   return all;
 }
 
+/// The named schedules in the order given: "rejected zb-v with 0.2 s and 512
+/// bytes on device 0; ...". One that exceeds the limit by the count says so.
+static std::string describeRejected(const schedule::Problem &problem,
+                                    ArrayRef<TimedOrder> named) {
+  std::string text = "rejected ";
+  llvm::raw_string_ostream os(text);
+  StringRef separator;
+  for (auto [index, other] : llvm::enumerate(named)) {
+    // One that does not use the limit is there once for it and once without.
+    if (index > 0 && named[index - 1].order.name == other.order.name &&
+        named[index - 1].value == other.value)
+      continue;
+    const std::vector<int64_t> &peaks = other.times.peakBytes;
+    auto largest = llvm::max_element(peaks);
+    os << std::exchange(separator, "; ") << other.order.name << " with "
+       << llvm::format("%.6g", other.value) << " s and " << *largest
+       << " bytes on device " << largest - peaks.begin();
+    if (schedule::verify(problem, other.order))
+      os << ", above the limit";
+  }
+  return text;
+}
+
 LogicalResult Schedule::fitArenas(PipelineOp pipeline,
                                   schedule::Problem problem,
                                   std::optional<schedule::Schedule> order,
@@ -795,8 +818,9 @@ void Schedule::remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
     os << "largest peak " << *largest << " bytes on device "
        << largest - times.peakBytes.begin();
   }
+  std::vector<TimedOrder> named;
   if (getRequest().isAuto()) {
-    std::vector<TimedOrder> named = buildAllNamed(problem, kind);
+    named = buildAllNamed(problem, kind);
     // A shorter one that fits by the count does not fit as it would be planned.
     auto fits = llvm::find_if(named, [&](const TimedOrder &other) {
       return (arenas.empty() || other.value >= value) &&
@@ -811,4 +835,9 @@ void Schedule::remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
   remark::passed(pipeline.getLoc(), remark::RemarkOpts::name("schedule")
                                         .category("weir-schedule"))
       << text;
+  if (!named.empty())
+    remark::analysis(
+        pipeline.getLoc(),
+        remark::RemarkOpts::name("rejected").category("weir-schedule"))
+        << describeRejected(problem, named);
 }
