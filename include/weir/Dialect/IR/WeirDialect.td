@@ -38,10 +38,11 @@ def Weir_Dialect : Dialect {
     Discardable attributes used between passes:
 
     - `weir.model` (unit, on a function): this function is the model.
-    - `weir.input` (string, on an argument): `"tokens"` or `"labels"`.
-    - `weir.stop_gradient` (on an op of the model): no gradient flows to its
-      operands, or only to those not listed if it is an array of operand numbers
-      (`weir.stop_gradient = array<i64: 1>`).
+    - `weir.input` (string, on an argument): `"tokens"`, `"images"` or `"labels"`.
+    - `weir.classes` (i64, on a model of images and on its pipeline): labels are
+      below this number; a program refuses data with others.
+    - `weir.stop_gradient` (unit, or operand numbers like `array<i64: 1>`, on an
+      op of the model): no gradient flows to its operands, or to those numbered.
     - `weir.layer` (i64, on an op of the model): the first op of the layer of
       this number. Layers are counted from 0 in the order of the ops.
     - `weir.stage_begin` (unit or i64, on an op of the model): a stage begins with
@@ -52,8 +53,7 @@ def Weir_Dialect : Dialect {
     - `weir.activation_gradient` (unit): the op makes the gradient of a value
       that depends on the data, so it is work of backward_input.
     - `weir.stage` (i64) and `weir.pass` (pass kind): the colour of an op.
-    - `weir.lanes` (i64): the number of lanes of a reduction whose order is
-      fixed, see `weir-fix-rounding`.
+    - `weir.lanes` (i64): lanes of a reduction in fixed order (`weir-fix-rounding`).
     - `weir.flops`, `weir.bytes` (i64), `weir.seconds` (f64): costs.
   }];
   let useDefaultTypePrinterParser = 1;
