@@ -251,9 +251,16 @@ struct MetLimit {
 
 } // namespace
 
+/// Whether the user left it to the compiler where the model is cut.
+static bool isCutOpen(ModuleOp module, const CompilerOptions &options) {
+  return getLayout(options).stages > 1 && options.cuts.empty() &&
+         options.layersPerStage.empty() && !isCut(module);
+}
+
 /// The least that compilation needs under any limit, to a hundredth, by
 /// bisection from the limit of `options`, which it did not meet. The limit
-/// steers the cut and the order, so no single plan tells.
+/// steers the cut and the order, so no single plan tells. Where that does not
+/// meet the limit either, by the cuts of a few other limits.
 static FailureOr<MetLimit> findSmallestLimit(ModuleOp module,
                                              const CompilerOptions &options) {
   FailureOr<LargestArena> unlimited = tryLimit(module, options, 0);
@@ -273,6 +280,19 @@ static FailureOr<MetLimit> findSmallestLimit(ModuleOp module,
   if (best.limit > best.arena.bytes &&
       failed(tryLimit(module, options, best.arena.bytes)))
     best.smallest = best.limit;
+  if (best.arena.bytes <= options.memoryLimit || !isCutOpen(module, options))
+    return best;
+  // The cut's estimate leaves out workspaces and transfer buffers, so that the
+  // cut of a smaller limit may need less. Which are tried does not depend on
+  // the limit that was refused: what one refusal names, the next call meets.
+  for (int64_t eighths : {7, 6, 5, 4}) {
+    CompilerOptions otherCut = options;
+    otherCut.cutLimit = unlimited->bytes / 8 * eighths;
+    FailureOr<LargestArena> arena = tryLimit(module, otherCut, 0);
+    if (succeeded(arena) && arena->bytes < best.smallest &&
+        succeeded(tryLimit(module, otherCut, arena->bytes)))
+      best = {*otherCut.cutLimit, *arena, arena->bytes};
+  }
   return best;
 }
 
