@@ -9,8 +9,8 @@
 #include "weir/Dialect/IR/WeirDialect.h"
 
 #include "mlir/IR/BuiltinTypes.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "mlir/Transforms/RegionUtils.h"
 
 using namespace mlir;
 using namespace weir;

@@ -115,24 +115,17 @@ static LogicalResult emitCode(ModuleOp module,
   SmallVector<StringRef> names(table->kernelOrder.begin(),
                                table->kernelOrder.end());
   HostProgram program{getKernelsModule(module), table->bytes, names, libraries};
-  llvm::Error error = llvm::Error::success();
-  if (emission == Emission::LLVM) {
-    return writeOutput([&](llvm::raw_ostream &os) {
-      if (llvm::Error error = emitLLVM(program, os)) {
-        reportError(llvm::toString(std::move(error)));
-        return failure();
-      }
+  auto check = [](llvm::Error error) -> LogicalResult {
+    if (!error)
       return success();
-    });
-  }
-  if (emission == Emission::Object)
-    error = emitObject(program, output);
-  else
-    error = emitExecutable(program, output);
-  if (!error)
-    return success();
-  reportError(llvm::toString(std::move(error)));
-  return failure();
+    reportError(llvm::toString(std::move(error)));
+    return failure();
+  };
+  if (emission == Emission::LLVM)
+    return writeOutput(
+        [&](llvm::raw_ostream &os) { return check(emitLLVM(program, os)); });
+  return check(emission == Emission::Object ? emitObject(program, output)
+                                            : emitExecutable(program, output));
 }
 
 /// The level that the module must come to, to be written as asked.

@@ -516,6 +516,25 @@ static const RuleCase ruleCases[] = {
       %r = arith.mulf %p, %z : f64
       linalg.yield %r : f64
     } -> tensor<4xf64>)"},
+    // Loops that share dimensions, against the operand too, with a margin on
+    // either side.
+    {"shared_loops_and_offsets",
+     {{"a", "tensor<9x8xf64>"}, {"b", "tensor<12xf64>"}},
+     {},
+     "tensor<3x3x4xf64>",
+     R"(
+    %e = tensor.empty() : tensor<3x3x4xf64>
+    %out = linalg.generic {
+        indexing_maps = [affine_map<(i, j, k) -> (2 * i - j + 3, i + k + 1)>,
+                         affine_map<(i, j, k) -> (9 - 2 * j - k)>,
+                         affine_map<(i, j, k) -> (i, j, k)>],
+        iterator_types = ["parallel", "parallel", "parallel"]}
+        ins(%a, %b : tensor<9x8xf64>, tensor<12xf64>)
+        outs(%e : tensor<3x3x4xf64>) {
+    ^bb0(%x: f64, %y: f64, %o: f64):
+      %r = arith.mulf %x, %y : f64
+      linalg.yield %r : f64
+    } -> tensor<3x3x4xf64>)"},
     {"patches",
      {{"a", "tensor<2x12xf64>"}},
      {{"n", "tensor<3x4xf64>"}},

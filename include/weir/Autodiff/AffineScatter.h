@@ -1,5 +1,4 @@
-//===- AffineScatter.h - add to where an affine map leads --------*- C++
-//-*-===//
+//===- AffineScatter.h - add to where an affine map leads -------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- BodyChecks.h - what the host can compile -------------------*- C++
-//-*-===//
+//===- BodyChecks.h - what the host can compile -----------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
