@@ -133,8 +133,13 @@ std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
     return std::to_string(layout.stages) + " stages are not " +
            std::to_string(options.chunks) + " chunks on each of " +
            std::to_string(options.devices) + " devices";
-  if (!readPlacement(layout.placement, layout.stages, options.devices, error))
+  if (!readPlacement(layout.placement, layout.stages, options.devices, error)) {
+    if (!options.cuts.empty())
+      error += "; the given cuts make " + std::to_string(layout.stages);
+    if (!options.layersPerStage.empty())
+      error += "; layers are given for " + std::to_string(layout.stages);
     return error;
+  }
   return std::nullopt;
 }
 
