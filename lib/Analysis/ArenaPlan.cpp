@@ -69,6 +69,53 @@ private:
   int64_t top = 0;
 };
 
+/// Finds the buffers that live at the same time as another without a look at
+/// all. Each bucket of places has those that begin in it, and those that live
+/// on in it:
+///
+///   place     0 ... 63 | 64 ... 127 | 128 ... 191
+///   begin     a b      | c          |
+///   live on            | b          | b c
+class PlacedByTime {
+public:
+  explicit PlacedByTime(ArrayRef<LiveBuffer> buffers) : buffers(buffers) {
+    int64_t last = 0;
+    for (const LiveBuffer &buffer : buffers)
+      last = std::max(last, buffer.end);
+    beginning.resize(bucketOf(last) + 1);
+    livingOn.resize(bucketOf(last) + 1);
+  }
+
+  void insert(size_t index) {
+    size_t first = bucketOf(buffers[index].begin);
+    beginning[first].push_back(index);
+    for (size_t i = first + 1; i <= bucketOf(buffers[index].end); ++i)
+      livingOn[i].push_back(index);
+  }
+
+  /// Calls `visit` once with every buffer that meets the given one.
+  template <typename Visitor>
+  void forEachMeeting(size_t index, Visitor visit) const {
+    const LiveBuffer &buffer = buffers[index];
+    auto visitMeeting = [&](ArrayRef<size_t> bucket) {
+      for (size_t other : bucket)
+        if (buffers[other].begin <= buffer.end &&
+            buffer.begin <= buffers[other].end)
+          visit(other);
+    };
+    size_t first = bucketOf(buffer.begin);
+    visitMeeting(livingOn[first]);
+    for (size_t i = first; i <= bucketOf(buffer.end); ++i)
+      visitMeeting(beginning[i]);
+  }
+
+private:
+  static size_t bucketOf(int64_t place) { return place / 64; }
+
+  ArrayRef<LiveBuffer> buffers;
+  std::vector<SmallVector<size_t>> beginning, livingOn;
+};
+
 } // namespace
 
 /// Places buffers in the order in which they begin.
@@ -90,8 +137,22 @@ static Plan planInOrder(ArrayRef<LiveBuffer> buffers) {
   return plan;
 }
 
+/// How many pairs of buffers live at the same time. Buffers come in the order
+/// in which they begin, so a later one meets an earlier one if it begins before
+/// the earlier one ends.
+static int64_t countMeetings(ArrayRef<LiveBuffer> buffers) {
+  int64_t meetings = 0;
+  for (auto [index, buffer] : llvm::enumerate(buffers)) {
+    auto begun = llvm::upper_bound(
+        buffers, buffer.end,
+        [](int64_t end, const LiveBuffer &other) { return end < other.begin; });
+    meetings += begun - buffers.begin() - int64_t(index) - 1;
+  }
+  return meetings;
+}
+
 /// Places the largest buffers first, each at the lowest offset that is free
-/// while it lives. Quadratic, but often tighter.
+/// while it lives. Often tighter, but every meeting costs time.
 static Plan planBySize(ArrayRef<LiveBuffer> buffers) {
   Plan plan;
   plan.offsets.resize(buffers.size());
@@ -99,33 +160,32 @@ static Plan planBySize(ArrayRef<LiveBuffer> buffers) {
   llvm::stable_sort(bySize, [&](size_t a, size_t b) {
     return buffers[a].bytes > buffers[b].bytes;
   });
-  SmallVector<size_t> placed; // ascending by offset
+  PlacedByTime placed(buffers);
+  SmallVector<std::pair<int64_t, int64_t>> taken; // [begin, end) in bytes
   for (size_t index : bySize) {
-    const LiveBuffer &buffer = buffers[index];
-    int64_t bytes = alignBuffer(buffer.bytes), offset = 0;
-    for (size_t other : placed) {
-      if (buffers[other].end < buffer.begin ||
-          buffer.end < buffers[other].begin)
-        continue;
-      if (plan.offsets[other] - offset >= bytes)
+    taken.clear();
+    placed.forEachMeeting(index, [&](size_t other) {
+      taken.push_back(
+          {plan.offsets[other],
+           plan.offsets[other] + alignBuffer(buffers[other].bytes)});
+    });
+    llvm::sort(taken);
+    int64_t bytes = alignBuffer(buffers[index].bytes), offset = 0;
+    for (auto [begin, end] : taken) {
+      if (begin - offset >= bytes)
         break;
-      offset = std::max(offset, plan.offsets[other] +
-                                    alignBuffer(buffers[other].bytes));
+      offset = std::max(offset, end);
     }
     plan.offsets[index] = offset;
     plan.bytes = std::max(plan.bytes, offset + bytes);
-    placed.insert(llvm::upper_bound(placed, index,
-                                    [&](size_t a, size_t b) {
-                                      return plan.offsets[a] < plan.offsets[b];
-                                    }),
-                  index);
+    placed.insert(index);
   }
   return plan;
 }
 
 ArenaPlan weir::planArena(ProgramOp program) {
-  // Above this many buffers the quadratic planner would dominate the compiler.
-  constexpr size_t manyBuffers = 4096;
+  // A quarter of a second; with more, planning would dominate the compiler.
+  constexpr int64_t manyMeetings = int64_t(1) << 24;
   SmallVector<LiveBuffer> buffers;
   ArenaPlan arena;
   for (const LiveBuffer &buffer : getLiveBuffers(program)) {
@@ -138,7 +198,7 @@ ArenaPlan weir::planArena(ProgramOp program) {
     arena.bytes += alignBuffer(buffer.bytes);
   }
   Plan plan = planInOrder(buffers);
-  if (buffers.size() <= manyBuffers) {
+  if (countMeetings(buffers) <= manyMeetings) {
     Plan other = planBySize(buffers);
     if (other.bytes < plan.bytes)
       plan = std::move(other);

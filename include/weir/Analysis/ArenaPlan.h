@@ -26,8 +26,9 @@ struct ArenaPlan {
 
 /// Plans `program` from its live ranges; offsets that it has play no part. Of
 /// two heuristics the tighter one is taken, so the arena may be somewhat larger
-/// than the peak of what lives at once. Scratch counts where kernels have been
-/// lowered.
+/// than the peak of what lives at once. The second is left out where so many
+/// buffers live at the same time that it would take long. Scratch counts where
+/// kernels have been lowered.
 ArenaPlan planArena(ProgramOp program);
 
 } // namespace weir
