@@ -29,6 +29,9 @@ using namespace weir;
 /// less, and in favour of a smaller peak of memory.
 static constexpr double tolerance = 0.1, memoryTolerance = 0.01;
 
+/// Steps that differ by less count as equal.
+static constexpr double stepTolerance = 0.001;
+
 static constexpr double unlimitedSeconds =
     std::numeric_limits<double>::infinity();
 static constexpr int64_t unlimitedBytes = std::numeric_limits<int64_t>::max();
@@ -407,33 +410,16 @@ static double getSlowest(const RowCosts &costs, ArrayRef<int64_t> cuts) {
   return slowest;
 }
 
-/// The shortest step among cuts that meet the limits as well; the last where
-/// nothing predicts steps.
-static SmallVector<int64_t>
-takeShortest(const CutProblem &problem,
-             ArrayRef<SmallVector<int64_t>> candidates) {
-  if (!problem.predict)
-    return candidates.back();
-  SmallVector<double> steps;
-  for (const SmallVector<int64_t> &cuts : candidates)
-    steps.push_back(problem.predict(cuts));
-  double enough = *min_element(steps) * 1.001;
-  std::optional<size_t> best;
-  int64_t leastSent = 0;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    if (steps[i] > enough)
-      continue;
-    int64_t sent = getSentBytes(problem, candidates[i]);
-    if (best && sent >= leastSent)
-      continue;
-    best = i;
-    leastSent = sent;
-  }
-  return candidates[*best];
-}
+/// What is known of good cuts: the fastest one, and those among which the step
+/// decides. The last of them sends least.
+struct Candidates {
+  double fastestSeconds = 0.0;
+  int64_t fastestBytes = 0;
+  std::vector<SmallVector<int64_t>> cuts;
+};
 
-static FoundCuts searchChain(const CutProblem &problem,
-                             const ChainSearch &search, int64_t memoryLimit) {
+static Candidates searchChain(const CutProblem &problem,
+                              const ChainSearch &search, int64_t memoryLimit) {
   const RowCosts &costs = problem.costs;
   using Second = ChainSearch::Second;
   int64_t bytes = unlimitedBytes;
@@ -442,7 +428,7 @@ static FoundCuts searchChain(const CutProblem &problem,
                 ? memoryLimit
                 : search.findLeastBytes();
   double least = search.findLeastSeconds(bytes);
-  FoundCuts found;
+  Candidates found;
   SmallVector<int64_t> fastest =
       *search.sendLeast(search.limitAll(least, bytes), Second::Squares);
   found.fastestSeconds = getSlowest(costs, fastest);
@@ -450,6 +436,8 @@ static FoundCuts searchChain(const CutProblem &problem,
     found.fastestBytes += costs.received.get(begin, end);
 
   double enough = least * (1.0 + tolerance);
+  SmallVector<int64_t> even =
+      *search.sendLeast(search.limitAll(enough, bytes), Second::Squares);
   SmallVector<int64_t> cuts =
       *search.sendLeast(search.limitAll(enough, bytes), Second::Seconds);
   enough = getSlowest(costs, cuts) * (1.0 + memoryTolerance);
@@ -458,7 +446,7 @@ static FoundCuts searchChain(const CutProblem &problem,
   for (size_t stage = 0; stage + 1 < cuts.size(); ++stage)
     most = std::max(most, search.getBytes(stage, cuts[stage], cuts[stage + 1]));
   cuts = *search.sendLeast(search.limitAll(enough, most), Second::Squares);
-  found.cuts = takeShortest(problem, {fastest, cuts});
+  found.cuts = {fastest, even, cuts};
   return found;
 }
 
@@ -527,6 +515,10 @@ public:
 
   void descend(IsBetter isBetter);
 
+  /// Moves cuts while the predicted step gets shorter, without exceeding the
+  /// memory limit by more than now; takes up to `tries` predictions.
+  void shorten(int64_t tries);
+
 private:
   void findNarrowPlaces();
   void findNeighbours();
@@ -535,7 +527,8 @@ private:
   /// The cost after the cuts `moved` (at most two) were given other places.
   CutCost measureMove(ArrayRef<int64_t> moved);
   /// Where `cut` may go together with another.
-  SmallVector<int64_t> getPlacesNear(int64_t cut) const;
+  SmallVector<int64_t> getPlacesNear(int64_t cut, int64_t reach,
+                                     int64_t narrowReach) const;
   bool ascends(int64_t cut) const {
     return cuts[cut - 1] < cuts[cut] && cuts[cut] < cuts[cut + 1];
   }
@@ -642,8 +635,8 @@ CutCost CutDescent::measureMove(ArrayRef<int64_t> moved) {
   return result;
 }
 
-SmallVector<int64_t> CutDescent::getPlacesNear(int64_t cut) const {
-  constexpr int64_t reach = 6, narrowReach = 2;
+SmallVector<int64_t> CutDescent::getPlacesNear(int64_t cut, int64_t reach,
+                                               int64_t narrowReach) const {
   SmallVector<int64_t> places;
   for (int64_t i = -reach; i <= reach; ++i)
     places.push_back(cuts[cut] + i);
@@ -702,8 +695,8 @@ void CutDescent::descend(IsBetter isBetter) {
         if (frozen[b])
           continue;
         start();
-        SmallVector<int64_t> placesA = getPlacesNear(a),
-                             placesB = getPlacesNear(b);
+        SmallVector<int64_t> placesA = getPlacesNear(a, 6, 2),
+                             placesB = getPlacesNear(b, 6, 2);
         for (int64_t i : placesA)
           for (int64_t j : placesB) {
             cuts[a] = i;
@@ -715,6 +708,44 @@ void CutDescent::descend(IsBetter isBetter) {
       }
     }
   }
+}
+
+void CutDescent::shorten(int64_t tries) {
+  double step = problem.predict(cuts);
+  bool improved = false;
+  auto attempt = [&](ArrayRef<int64_t> moved, ArrayRef<int64_t> places) {
+    SmallVector<int64_t, 2> old;
+    for (auto [cut, place] : zip_equal(moved, places)) {
+      old.push_back(cuts[cut]);
+      cuts[cut] = place;
+    }
+    if (tries > 0 && all_of(moved, [&](int64_t cut) { return ascends(cut); }) &&
+        measureMove(moved).excess <= cost.excess) {
+      --tries;
+      double now = problem.predict(cuts);
+      if (now < step * (1.0 - stepTolerance)) {
+        step = now;
+        improved = true;
+        measure();
+        return;
+      }
+    }
+    for (auto [cut, place] : zip_equal(moved, old))
+      cuts[cut] = place;
+  };
+  do {
+    improved = false;
+    for (int64_t a = 1; a < problem.numStages(); ++a)
+      for (int64_t place : getPlacesNear(a, 3, 2))
+        if (!frozen[a] && place != cuts[a])
+          attempt(a, place);
+    for (int64_t a = 1; a < problem.numStages(); ++a)
+      for (int64_t b : neighbours[a])
+        for (int64_t i : getPlacesNear(a, 1, 1))
+          for (int64_t j : getPlacesNear(b, 1, 1))
+            if (!frozen[a] && !frozen[b] && i != cuts[a] && j != cuts[b])
+              attempt({a, b}, {i, j});
+  } while (improved && tries > 0);
 }
 
 /// Limits of stages that keep every device within `seconds` and the memory
@@ -767,16 +798,16 @@ static void sendLess(const CutProblem &problem, const ChainSearch &chain,
   }
 }
 
-static FoundCuts searchDevices(const CutProblem &problem,
-                               const ChainSearch &chain) {
-  SmallVector<int64_t> even = searchChain(problem, chain, 0).cuts;
+static Candidates searchDevices(const CutProblem &problem,
+                                const ChainSearch &chain) {
+  SmallVector<int64_t> even = searchChain(problem, chain, 0).cuts[1];
   CutDescent descent(problem, even);
   // The fastest cut says what is fast enough.
   descent.descend([](const CutCost &a, const CutCost &b) {
     return std::tie(a.excess, a.slowest, a.squares) <
            std::tie(b.excess, b.slowest, b.squares);
   });
-  FoundCuts found;
+  Candidates found;
   found.fastestSeconds = descent.getCost().slowest;
   found.fastestBytes = descent.getCost().sent;
   int64_t excess = descent.getCost().excess;
@@ -797,19 +828,66 @@ static FoundCuts searchDevices(const CutProblem &problem,
     return std::tie(a.excess, slowestA, a.sent, a.peak, a.stageSquares) <
            std::tie(b.excess, slowestB, b.sent, b.peak, b.stageSquares);
   };
-  std::vector<SmallVector<int64_t>> candidates{fastest};
+  found.cuts.push_back(fastest);
   for (double slack : {memoryTolerance, tolerance})
     for (const SmallVector<int64_t> &start : {fastest, even}) {
       enough = found.fastestSeconds * (1.0 + slack);
       descent.restart(start);
       sendLess(problem, chain, descent, enough, sendsLess);
+      auto addCandidate = [&]() {
+        if (descent.getCost().excess <= excess)
+          found.cuts.emplace_back(descent.getCuts());
+      };
+      addCandidate();
       enough = descent.getCost().slowest * (1.0 + memoryTolerance);
       descent.descend(holdsLess);
-      if (descent.getCost().excess <= excess)
-        candidates.emplace_back(descent.getCuts());
+      addCandidate();
     }
-  found.cuts = takeShortest(problem, candidates);
   return found;
+}
+
+/// The shortest step among cuts that meet the limits as well, and what moves
+/// make of the shortest few; the last where nothing predicts steps.
+static SmallVector<int64_t>
+takeShortest(const CutProblem &problem,
+             std::vector<SmallVector<int64_t>> candidates) {
+  if (!problem.predict)
+    return candidates.back();
+  // Of equal steps the one that sends least is the first.
+  struct Step {
+    double seconds;
+    int64_t sent;
+    SmallVector<int64_t> cuts;
+  };
+  auto getStep = [&](ArrayRef<int64_t> cuts) {
+    return Step{problem.predict(cuts), getSentBytes(problem, cuts),
+                SmallVector<int64_t>(cuts)};
+  };
+  std::vector<Step> steps;
+  sort(candidates);
+  candidates.erase(llvm::unique(candidates), candidates.end());
+  for (const SmallVector<int64_t> &cuts : candidates)
+    steps.push_back(getStep(cuts));
+  stable_sort(steps, [](const Step &a, const Step &b) {
+    return std::tie(a.seconds, a.sent) < std::tie(b.seconds, b.sent);
+  });
+  constexpr size_t numMoved = 3;
+  size_t moved = std::min(numMoved, steps.size());
+  for (size_t i = 0; i < moved; ++i) {
+    CutDescent descent(problem, steps[i].cuts);
+    descent.shorten(problem.predictions / moved);
+    steps.push_back(getStep(descent.getCuts()));
+  }
+  auto shortest = min_element(steps, [](const Step &a, const Step &b) {
+    return a.seconds < b.seconds;
+  });
+  double enough = shortest->seconds * (1.0 + stepTolerance);
+  return min_element(steps,
+                     [&](const Step &a, const Step &b) {
+                       return std::tuple(a.seconds > enough, a.sent) <
+                              std::tuple(b.seconds > enough, b.sent);
+                     })
+      ->cuts;
 }
 
 std::optional<FoundCuts> weir::searchCuts(const CutProblem &problem) {
@@ -817,7 +895,9 @@ std::optional<FoundCuts> weir::searchCuts(const CutProblem &problem) {
   if (problem.costs.size() < problem.numStages() ||
       !chain.isFeasible(chain.limitAll(unlimitedSeconds, unlimitedBytes)))
     return std::nullopt;
-  if (problem.numStages() == problem.numDevices())
-    return searchChain(problem, chain, problem.memoryLimit);
-  return searchDevices(problem, chain);
+  Candidates found = problem.numStages() == problem.numDevices()
+                         ? searchChain(problem, chain, problem.memoryLimit)
+                         : searchDevices(problem, chain);
+  return FoundCuts{takeShortest(problem, std::move(found.cuts)),
+                   found.fastestSeconds, found.fastestBytes};
 }

@@ -10,6 +10,8 @@
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringMap.h"
 
+#include <numeric>
+
 using namespace mlir;
 using namespace weir;
 
@@ -29,16 +31,31 @@ std::optional<int64_t> ForwardRow::findPosition(Operation *op) const {
 }
 
 static LogicalResult readSeconds(Block &body, ForwardRow &row) {
+  // Passes are told apart as `weir-split-backward` does it once there are
+  // stages; that a few gradients only cross from stage to stage is not known.
+  SmallVector<Operation *> gradients;
+  for (Operation &op : body)
+    if (op.hasAttr(attr::activationGradient))
+      gradients.push_back(&op);
+  DenseSet<Operation *> backwardInput = sliceBackward(gradients);
+  RowCosts &costs = row.costs;
   for (Operation &op : body) {
     double time = getDouble(&op, attr::seconds);
     if (!(time >= 0.0 && time <= maxSeconds))
       return op.emitError("takes ")
              << time << " seconds; a duration is 0 to " << maxSeconds;
-    if (std::optional<int64_t> position = row.findPosition(&op))
-      row.costs.secondsBefore[*position + 1] += time;
+    std::optional<int64_t> position = row.findPosition(&op);
+    if (!position)
+      continue;
+    costs.secondsBefore[*position + 1] += time;
+    if (isForwardOp(&op))
+      costs.forwardBefore[*position + 1] += time;
+    else if (!backwardInput.contains(&op))
+      costs.weightBefore[*position + 1] += time;
   }
-  for (int64_t i = 0; i < row.costs.size(); ++i)
-    row.costs.secondsBefore[i + 1] += row.costs.secondsBefore[i];
+  for (std::vector<double> *sums :
+       {&costs.secondsBefore, &costs.forwardBefore, &costs.weightBefore})
+    std::partial_sum(sums->begin(), sums->end(), sums->begin());
   return success();
 }
 

@@ -93,3 +93,16 @@ double weir::getDouble(Operation *op, StringRef name) {
 bool weir::isForwardOp(Operation *op) {
   return op->hasAttr(attr::op) || isa<ReportOp>(op);
 }
+
+DenseSet<Operation *> weir::sliceBackward(ArrayRef<Operation *> roots) {
+  SmallVector<Operation *> worklist(roots);
+  DenseSet<Operation *> slice(roots.begin(), roots.end());
+  while (!worklist.empty())
+    for (Value operand : worklist.pop_back_val()->getOperands()) {
+      Operation *producer = operand.getDefiningOp();
+      if (producer && !isForwardOp(producer) && !isRepeated(producer) &&
+          slice.insert(producer).second)
+        worklist.push_back(producer);
+    }
+  return slice;
+}

@@ -535,6 +535,21 @@ private:
         at(tensor, position) = source.elements[next++];
       });
       tensors[slice] = tensor;
+    } else if (auto pad = dyn_cast<tensor::PadOp>(op)) {
+      Value padding = pad.getConstantPaddingValue();
+      if (!padding)
+        fail(op);
+      Tensor tensor = make(pad.getResultType());
+      llvm::fill(tensor.elements, scalars.at(padding));
+      Tensor &source = tensors.at(pad.getSource());
+      size_t next = 0;
+      forEachPosition(source.shape, [&](ArrayRef<int64_t> position) {
+        SmallVector<int64_t> to;
+        for (auto [p, low] : llvm::zip(position, pad.getStaticLow()))
+          to.push_back(p + low);
+        at(tensor, to) = source.elements[next++];
+      });
+      tensors[pad] = tensor;
     } else if (auto gather = dyn_cast<tensor::GatherOp>(op)) {
       if (gather.getGatherDims() != ArrayRef<int64_t>{0} ||
           gather.getSourceType().getRank() != 2)

@@ -350,3 +350,22 @@ TEST(Elementwise, TensorOpsAndMasks) {
                                                    f + ", " + b)),
             "");
 }
+
+// A pad is written once: its value where nothing is, the source in the middle;
+// one that adds nothing is a copy.
+TEST(Elementwise, Pads) {
+  auto pad = [](const std::string &low, const std::string &high,
+                const std::string &type) {
+    return compareWithInterpreter(
+        makeForward({"tensor<3x5xf32>"}, type,
+                    "%v = arith.constant 1.5 : f32\n"
+                    "%p = tensor.pad %a0 low" +
+                        low + " high" + high +
+                        " {\n^bb0(%i: index, %j: index):\n"
+                        "tensor.yield %v : f32\n} : tensor<3x5xf32> to " +
+                        type + "\nweir.yield %p : " + type));
+  };
+  EXPECT_EQ(pad("[2, 0]", "[1, 3]", "tensor<6x8xf32>"), "");
+  EXPECT_EQ(pad("[0, 17]", "[0, 0]", "tensor<3x22xf32>"), "");
+  EXPECT_EQ(pad("[0, 0]", "[0, 0]", "tensor<3x5xf32>"), "");
+}

@@ -26,7 +26,8 @@ namespace weir {
 /// What the operations 0 to n - 1 of a row cost: seconds and bytes.
 struct RowCosts {
   explicit RowCosts(int64_t size)
-      : secondsBefore(size + 1), gradientsBefore(size + 1), received(size),
+      : secondsBefore(size + 1), forwardBefore(size + 1),
+        weightBefore(size + 1), gradientsBefore(size + 1), received(size),
         kept(size), variables(size) {}
 
   int64_t size() const { return received.size(); }
@@ -36,6 +37,8 @@ struct RowCosts {
 
   /// Seconds of a microbatch, forward and backward, of the operations [0, i).
   std::vector<double> secondsBefore;
+  /// The part of these in the forward, and in what only variables wait for.
+  std::vector<double> forwardBefore, weightBefore;
   /// Bytes of the gradients of the variables that [0, i) use, one per use.
   std::vector<int64_t> gradientsBefore;
   /// What a stage takes from those before it per microbatch.
@@ -71,6 +74,8 @@ struct CutProblem {
   /// Seconds of a step under a cut, as far as the schedule is known; empty: the
   /// slowest device tells.
   std::function<double(llvm::ArrayRef<int64_t> cuts)> predict;
+  /// How often `predict` may be asked about moves of cuts.
+  int64_t predictions = 0;
 
   int64_t numStages() const { return deviceOfStage.size(); }
   int64_t numDevices() const { return held.size(); }
@@ -106,9 +111,11 @@ struct FoundCuts {
 ///   - send the fewest bytes where the slowest device takes at most a tenth
 ///   more,
 ///     and then have a small peak of memory and even stages,
-/// and takes the one for which `predict` tells the shortest step; of those that
-/// are as short within a thousandth the one that sends least. Without `predict`
-/// it is the one that sends least.
+/// and takes those for which `predict` tells the shortest steps; of steps that
+/// are as short within a thousandth the one that sends least. Their cuts are
+/// then moved while that makes the step shorter by a thousandth or more, at
+/// most `predictions` times tried. Without `predict` it is the cut that sends
+/// least.
 ///
 /// The cuts are exact, by dynamic programming, where every device holds one
 /// stage. Else no recurrence over positions sees a device as a whole, and cuts

@@ -16,6 +16,8 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
+#include "llvm/ADT/DenseSet.h"
+
 #include <optional>
 
 namespace weir {
@@ -50,6 +52,11 @@ double getDouble(mlir::Operation *op, llvm::StringRef name);
 /// Whether `op` is part of the forward (carries a number of its own or reports
 /// the loss).
 bool isForwardOp(mlir::Operation *op);
+
+/// The backward ops that `roots`, which are backward ops, depend on, themselves
+/// included; without what is repeated.
+llvm::DenseSet<mlir::Operation *>
+sliceBackward(llvm::ArrayRef<mlir::Operation *> roots);
 
 } // namespace weir
 

@@ -267,6 +267,13 @@ LogicalResult weir::generalizeBody(func::FuncOp function) {
   WalkResult walk = function.walk([&](Operation *op) {
     if (auto gather = dyn_cast<tensor::GatherOp>(op))
       return WalkResult(generalizeGather(rewriter, gather));
+    if (auto pad = dyn_cast<tensor::PadOp>(op)) {
+      rewriter.setInsertionPoint(pad);
+      if (succeeded(linalg::rewriteInDestinationPassingStyle(rewriter, pad)))
+        return WalkResult::skip();
+      pad.emitOpError("cannot be compiled for the host");
+      return WalkResult::interrupt();
+    }
     if (auto cast = dyn_cast<tensor::BitcastOp>(op)) {
       generalizeBitcast(rewriter, cast);
       return WalkResult::skip();

@@ -10,7 +10,9 @@
 #include "weir/Dialect/Transforms/Passes.h"
 
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Remarks.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringExtras.h"
 
 namespace weir {
 #define GEN_PASS_DEF_WEIROUTLINESTAGES
@@ -48,6 +50,8 @@ struct OutlineStages : weir::impl::WeirOutlineStagesBase<OutlineStages> {
     if (!joint || failed(isolateBodies(joint)) || failed(gather(joint)))
       return signalPassFailure();
     classify();
+    for (const PassBody &pass : passes)
+      remarkOn(pass);
     build(joint);
     joint.erase();
   }
@@ -56,6 +60,8 @@ struct OutlineStages : weir::impl::WeirOutlineStagesBase<OutlineStages> {
   void classify();
   void build(func::FuncOp joint);
   void buildPass(PassBody &pass, OpBuilder &builder, Location loc);
+  /// Says what `pass` keeps for later passes of its stage.
+  void remarkOn(const PassBody &pass) const;
 
   /// In the order in which one microbatch runs them: F of stage 0, 1, ..., then
   /// B and W of the last stage, ..., of stage 0.
@@ -203,6 +209,49 @@ void OutlineStages::classify() {
         from.keptForInput.insert(value);
       }
     }
+}
+
+/// "3 values of 1024 bytes for backward_input"
+static std::string describeKept(const llvm::SetVector<Value> &values,
+                                PassKind reader) {
+  int64_t bytes = 0;
+  for (Value value : values)
+    bytes += getTensorBytes(cast<RankedTensorType>(value.getType()));
+  return (Twine(values.size()) + (values.size() == 1 ? " value" : " values") +
+          " of " + Twine(bytes) + " bytes for " + stringifyPassKind(reader))
+      .str();
+}
+
+void OutlineStages::remarkOn(const PassBody &pass) const {
+  SmallVector<std::string> kept;
+  if (!pass.keptForInput.empty())
+    kept.push_back(describeKept(pass.keptForInput, PassKind::BackwardInput));
+  if (!pass.keptForWeight.empty())
+    kept.push_back(describeKept(pass.keptForWeight, PassKind::BackwardWeight));
+  if (kept.empty())
+    return;
+  SmallVector<Value> values(pass.keptForInput.begin(), pass.keptForInput.end());
+  llvm::append_range(values, pass.keptForWeight);
+  // Of values of one size the first one: it does not depend on addresses.
+  auto bytesOf = [](Value value) {
+    return getTensorBytes(cast<RankedTensorType>(value.getType()));
+  };
+  Value largest = values.front();
+  for (Value value : values)
+    if (bytesOf(value) > bytesOf(largest))
+      largest = value;
+  Operation *maker = largest.getDefiningOp();
+  std::optional<int64_t> number = getInteger(maker, attr::op);
+  std::string name = maker->getName().getStringRef().str();
+  if (number)
+    name = "op " + std::to_string(*number) + " (" + name + ")";
+  remark::analysis(maker->getLoc(), remark::RemarkOpts::name("kept").category(
+                                        "weir-outline-stages"))
+      << (stringifyPassKind(pass.kind) + " of stage " + Twine(pass.stage) +
+          " keeps " + llvm::join(kept, ", ") +
+          " per microbatch; the largest, " + Twine(bytesOf(largest)) +
+          " bytes, is made by " + name)
+             .str();
 }
 
 void OutlineStages::buildPass(PassBody &pass, OpBuilder &builder,

@@ -103,21 +103,32 @@ void Partition::setSchedule(CutProblem &problem) const {
   if (!order)
     return;
   problem.held = schedule::countHeldMicrobatches(unit, *order);
-  problem.predict = [unit, order = *order, &costs = problem.costs,
-                     bandwidth = linkGigabytesPerSecond *
-                                 1e9](ArrayRef<int64_t> cuts) mutable {
-    unit.defaultLink.bandwidth = bandwidth;
+  // About a second for the moves of all cuts together.
+  constexpr int64_t maxPasses = 5000000;
+  problem.predictions = maxPasses / (3 * count * problem.numStages());
+  unit.defaultLink.bandwidth = linkGigabytesPerSecond * 1e9;
+  int64_t more = std::max<int64_t>(0, microbatches - count);
+  problem.predict = [unit, order = *order, more,
+                     &costs = problem.costs](ArrayRef<int64_t> cuts) mutable {
     for (int s = 0; s < unit.numStages(); ++s) {
-      // Two thirds of the products of a step are in the backward.
-      double part = costs.seconds(cuts[s], cuts[s + 1]) / 3.0;
+      int64_t begin = cuts[s], end = cuts[s + 1];
       schedule::Stage &stage = unit.stages[s];
-      stage.forward = stage.backwardInput = stage.backwardWeight = part;
+      stage.forward = costs.forwardBefore[end] - costs.forwardBefore[begin];
+      stage.backwardWeight =
+          costs.weightBefore[end] - costs.weightBefore[begin];
+      stage.backwardInput =
+          std::max(0.0, costs.seconds(begin, end) - stage.forward -
+                            stage.backwardWeight);
       stage.backwardTransferBytes = costs.received.get(cuts[s], cuts[s + 1]);
       if (s > 0)
         unit.stages[s - 1].forwardTransferBytes = stage.backwardTransferBytes;
     }
     std::optional<schedule::Simulation> times = simulate(unit, order);
-    return times ? times->makespan : std::numeric_limits<double>::infinity();
+    if (!times)
+      return std::numeric_limits<double>::infinity();
+    // Each further microbatch takes what the slowest device takes for it.
+    return times->makespan +
+           more * *llvm::max_element(times->busy) / unit.numMicrobatches;
   };
 }
 
@@ -171,8 +182,11 @@ FailureOr<FoundCuts> Partition::chooseCuts(func::FuncOp joint,
   if (schedule != "auto" || memoryLimit == 0 ||
       findFullestDevice(problem, found->cuts).second.bytes() <= memoryLimit)
     return *found;
-  // A search may go as low as one microbatch at a time.
+  // A search may go as low as one microbatch at a time; the less a cut exceeds the
+  // limit, the less it has to.
   holdOneMicrobatch(problem);
+  if (findFullestDevice(problem, found->cuts).second.bytes() <= memoryLimit)
+    return *found;
   return *searchCuts(problem);
 }
 

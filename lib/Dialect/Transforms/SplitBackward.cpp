@@ -27,7 +27,7 @@ struct SplitBackward : weir::impl::WeirSplitBackwardBase<SplitBackward> {
     Block &body = joint.getBody().front();
 
     // What someone other than a variable waits for.
-    SmallVector<Operation *> worklist;
+    SmallVector<Operation *> roots;
     for (Operation &op : body) {
       std::optional<int64_t> stage = getInteger(&op, attr::stage);
       if (!stage || isForwardOp(&op))
@@ -36,20 +36,9 @@ struct SplitBackward : weir::impl::WeirSplitBackwardBase<SplitBackward> {
       for (Operation *user : op.getUsers())
         awaited |= getInteger(user, attr::stage).value_or(*stage) != *stage;
       if (awaited)
-        worklist.push_back(&op);
+        roots.push_back(&op);
     }
-    DenseSet<Operation *> backwardInput(worklist.begin(), worklist.end());
-    while (!worklist.empty()) {
-      Operation *op = worklist.pop_back_val();
-      for (Value operand : op->getOperands()) {
-        Operation *producer = operand.getDefiningOp();
-        if (!producer || isForwardOp(producer) ||
-            !getInteger(producer, attr::stage))
-          continue;
-        if (backwardInput.insert(producer).second)
-          worklist.push_back(producer);
-      }
-    }
+    DenseSet<Operation *> backwardInput = sliceBackward(roots);
 
     for (Operation &op : body) {
       if (!getInteger(&op, attr::stage))

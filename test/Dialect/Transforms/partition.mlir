@@ -1,4 +1,4 @@
-// RUN: weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition=stages=3 | FileCheck %s
+// RUN: weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition="stages=3 schedule=gpipe" | FileCheck %s
 // RUN: weir-opt %S/Inputs/products.mlir --weir-estimate-costs --weir-partition="stages=2 cuts=1" | FileCheck %s --check-prefix=GIVEN
 
 // Three stages: one product each, the sum with the last. An adjoint goes with its
