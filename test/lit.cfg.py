@@ -52,7 +52,7 @@ llvm_config.add_tool_substitutions(
 )
 weir_tools = [
     "weir-opt", "weir-lsp-server", "weir-model", "weir-reduce", "weirc", "weir-run", "weir-schedule",
-    "weir-random-models",
+    "weir-random-models", "WeirIRFuzzer",
 ]
 built = [tool for tool in weir_tools if os.access(os.path.join(tools_dir, tool), os.X_OK)]
 llvm_config.add_tool_substitutions(built, [tools_dir])

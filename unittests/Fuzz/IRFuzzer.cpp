@@ -11,6 +11,12 @@
 
 using namespace weir::test;
 
+/// The allocator of LLVM that is shared with libraries without sanitizers would
+/// hand out memory that only code with them knows to be in use.
+extern "C" const char *__asan_default_options() {
+  return "allow_user_poisoning=0";
+}
+
 static size_t write(const std::string &text, uint8_t *data, size_t maxSize) {
   // What does not fit is cut off, which is another kind of text to read.
   size_t size = text.size() < maxSize ? text.size() : maxSize;
