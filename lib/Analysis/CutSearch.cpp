@@ -151,6 +151,14 @@ DeviceCost weir::getDeviceCost(const CutProblem &problem,
   return KnownCosts(problem).getDevice(cuts, layout.stagesOf[device], device);
 }
 
+/// Bytes of the device that holds most.
+static int64_t getPeakBytes(const CutProblem &problem, ArrayRef<int64_t> cuts) {
+  int64_t peak = 0;
+  for (int64_t device = 0; device < problem.numDevices(); ++device)
+    peak = std::max(peak, getDeviceCost(problem, cuts, device).bytes());
+  return peak;
+}
+
 int64_t weir::getSentBytes(const CutProblem &problem, ArrayRef<int64_t> cuts) {
   int64_t bytes = 0;
   for (auto [first, last] : Layout(problem).runs)
@@ -846,22 +854,22 @@ static Candidates searchDevices(const CutProblem &problem,
   return found;
 }
 
-/// The shortest step among cuts that meet the limits as well, and what moves
-/// make of the shortest few; the last where nothing predicts steps.
+/// Among cuts that meet the limits as well, and what moves make of those with the
+/// shortest steps, the one with the smallest peak of memory whose step is hardly
+/// longer than the shortest; the last where nothing predicts steps.
 static SmallVector<int64_t>
 takeShortest(const CutProblem &problem,
              std::vector<SmallVector<int64_t>> candidates) {
   if (!problem.predict)
     return candidates.back();
-  // Of equal steps the one that sends least is the first.
   struct Step {
     double seconds;
-    int64_t sent;
+    int64_t sent, peak;
     SmallVector<int64_t> cuts;
   };
   auto getStep = [&](ArrayRef<int64_t> cuts) {
     return Step{problem.predict(cuts), getSentBytes(problem, cuts),
-                SmallVector<int64_t>(cuts)};
+                getPeakBytes(problem, cuts), SmallVector<int64_t>(cuts)};
   };
   std::vector<Step> steps;
   sort(candidates);
@@ -881,11 +889,11 @@ takeShortest(const CutProblem &problem,
   auto shortest = min_element(steps, [](const Step &a, const Step &b) {
     return a.seconds < b.seconds;
   });
-  double enough = shortest->seconds * (1.0 + stepTolerance);
+  double enough = shortest->seconds * (1.0 + memoryTolerance);
   return min_element(steps,
                      [&](const Step &a, const Step &b) {
-                       return std::tuple(a.seconds > enough, a.sent) <
-                              std::tuple(b.seconds > enough, b.sent);
+                       return std::tuple(a.seconds > enough, a.peak, a.sent) <
+                              std::tuple(b.seconds > enough, b.peak, b.sent);
                      })
       ->cuts;
 }

@@ -175,10 +175,9 @@ LogicalResult KernelOp::verifyRegions() {
       arguments.push_back(
           {type, "gradient of result " + std::to_string(index)});
   Block &body = getDerivative().front();
-  auto yield = dyn_cast<YieldOp>(body.getTerminator());
+  auto yield = body.empty() ? YieldOp() : dyn_cast<YieldOp>(body.back());
   if (!yield)
-    return body.getTerminator()->emitOpError(
-        "ends the derivative of a kernel, where weir.yield must be");
+    return emitOpError("has a derivative that does not end in weir.yield");
   for (Operation &op : body)
     if (!isMemoryEffectFree(&op) || isa<ReadOp>(op))
       return op.emitOpError("has no place in the derivative of a kernel, which "

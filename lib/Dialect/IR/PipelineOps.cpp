@@ -118,7 +118,7 @@ template <typename PassOp> static LogicalResult verifyStagePass(PassOp op) {
     return parseStagePass<OP>(parser, result);                                 \
   }                                                                            \
   void OP::print(OpAsmPrinter &printer) { printStagePass(*this, printer); }    \
-  LogicalResult OP::verify() { return verifyStagePass(*this); }
+  LogicalResult OP::verifyRegions() { return verifyStagePass(*this); }
 
 WEIR_STAGE_PASS(ForwardOp)
 WEIR_STAGE_PASS(BackwardInputOp)
@@ -380,7 +380,7 @@ void UpdateOp::print(OpAsmPrinter &printer) {
                       /*printBlockTerminators=*/true);
 }
 
-LogicalResult UpdateOp::verify() {
+LogicalResult UpdateOp::verifyRegions() {
   if (failed(verifyWorkspace(*this)))
     return failure();
   if (static_cast<int64_t>(getUses()) < 1)

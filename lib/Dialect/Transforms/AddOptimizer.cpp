@@ -5,14 +5,16 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "weir/Dialect/Transforms/Passes.h"
 #include "weir/Dialect/IR/WeirDialect.h"
+#include "weir/Dialect/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/MapVector.h"
+
+#include <map>
 
 namespace weir {
 #define GEN_PASS_DEF_WEIRADDOPTIMIZER
@@ -66,16 +68,21 @@ struct AddOptimizer : weir::impl::WeirAddOptimizerBase<AddOptimizer> {
 LogicalResult AddOptimizer::addUpdates(PipelineOp pipeline) {
   if (!pipeline.getBody().getOps<UpdateOp>().empty())
     return pipeline.emitError("has updates already");
-  // Number of uses by variable, in the order of the variables of the module.
-  llvm::StringMap<int64_t> uses;
+  // An accumulation by variable and use.
+  llvm::StringMap<std::map<int64_t, AccumulateOp>> uses;
   pipeline.walk([&](AccumulateOp accumulate) {
-    int64_t &count = uses[accumulate.getVariable()];
-    count = std::max(count, static_cast<int64_t>(accumulate.getUse()) + 1);
+    uses[accumulate.getVariable()][accumulate.getUse()] = accumulate;
   });
+  for (const auto &entry : uses)
+    if (auto [last, accumulate] = *entry.second.rbegin();
+        last >= static_cast<int64_t>(entry.second.size()))
+      return accumulate.emitError("is use ")
+             << last << " of @" << entry.first() << ", of which there are only "
+             << entry.second.size();
   OpBuilder builder(pipeline.getContext());
   builder.setInsertionPointToEnd(&pipeline.getBody().front());
   for (auto variable : getOperation().getOps<VariableOp>())
-    if (int64_t count = uses.lookup(variable.getSymName())) {
+    if (int64_t count = uses.lookup(variable.getSymName()).size()) {
       Type element = getElementTypeOrSelf(variable.getType());
       if (!element.isF32() && !element.isF64())
         return variable.emitError("cannot be trained: updates are for f32 and "
@@ -127,8 +134,8 @@ void AddOptimizer::addUpdate(OpBuilder &builder, VariableOp variable,
   if (isAdam) {
     AffineMap point = AffineMap::get(0, 0, {}, builder.getContext());
     for (double beta : {double(beta1), double(beta2)}) {
-      Value empty =
-          tensor::EmptyOp::create(builder, loc, ArrayRef<int64_t>{}, builder.getF32Type());
+      Value empty = tensor::EmptyOp::create(builder, loc, ArrayRef<int64_t>{},
+                                            builder.getF32Type());
       auto correction = linalg::GenericOp::create(
           builder, loc, TypeRange{scalar},
           ValueRange{body->getArguments().back()}, ValueRange{empty},
@@ -167,23 +174,23 @@ void AddOptimizer::addUpdate(OpBuilder &builder, VariableOp variable,
         if (isAdam) {
           Value m = s.add(s.mul(s.constant(beta1), args[first + 1]),
                           s.mul(s.constant(1.0 - beta1), gradient));
-          Value v = s.add(s.mul(s.constant(beta2), args[first + 2]),
-                          s.mul(s.constant(1.0 - beta2),
-                                s.mul(gradient, gradient)));
+          Value v =
+              s.add(s.mul(s.constant(beta2), args[first + 2]),
+                    s.mul(s.constant(1.0 - beta2), s.mul(gradient, gradient)));
           Value correction1 = s.convert(args[first - 2]);
           Value correction2 = s.convert(args[first - 1]);
           Value root = math::SqrtOp::create(b, loc, s.div(v, correction2));
-          direction = s.div(s.div(m, correction1),
-                            s.add(root, s.constant(epsilon)));
+          direction =
+              s.div(s.div(m, correction1), s.add(root, s.constant(epsilon)));
           results = {Value(), m, v};
         } else {
-          Value v = s.add(s.mul(s.constant(momentum), args[first + 1]), gradient);
+          Value v =
+              s.add(s.mul(s.constant(momentum), args[first + 1]), gradient);
           direction = v;
           results = {Value(), v};
         }
         if (variable.getDecay() && weightDecay != 0.0)
-          direction =
-              s.add(direction, s.mul(s.constant(weightDecay), weight));
+          direction = s.add(direction, s.mul(s.constant(weightDecay), weight));
         results[0] = s.sub(weight, s.mul(rate, direction));
         linalg::YieldOp::create(b, loc, results);
       });

@@ -19,3 +19,14 @@ weir.pipeline @p stages 1 (%x = "tokens" : tensor<f16>) {
     weir.accumulate @w use 0, %g : tensor<f16>
   }
 }
+
+// -----
+
+// Uses are counted from 0, and none is left out.
+weir.variable @w <constant, 0.0> : tensor<f32>
+weir.pipeline @p stages 1 (%x = "tokens" : tensor<f32>) {
+  weir.backward_weight 0 (%g = %x : tensor<f32>) {
+    // expected-error @+1 {{is use 9223372036854775807 of @w, of which there are only 1}}
+    weir.accumulate @w use 9223372036854775807, %g : tensor<f32>
+  }
+}

@@ -339,7 +339,7 @@ class Weir_StagePassOp<string mnemonic>
   let results = (outs Variadic<Weir_Value>:$outputs);
   let regions = (region SizedRegion<1>:$body);
   let hasCustomAssemblyFormat = 1;
-  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
   code passDeclaration = [{
     ::mlir::Block &getBodyBlock() { return getBody().front(); }
     int64_t getStageNumber() { return getStage(); }
@@ -443,7 +443,7 @@ def Weir_UpdateOp : Weir_Op<"update",
                        OptionalAttr<F64Attr>:$seconds);
   let regions = (region SizedRegion<1>:$body);
   let hasCustomAssemblyFormat = 1;
-  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
   let extraClassDeclaration = [{
     ::mlir::Block &getBodyBlock() { return getBody().front(); }
     ::weir::PassKind getPassKind() { return ::weir::PassKind::Update; }
