@@ -26,10 +26,11 @@ using namespace llvm;
 using namespace weir;
 
 /// How much slower than the fastest cut a device may be in favour of sending
-/// less, and in favour of a smaller peak of memory.
+/// less, and how much slower it or a whole step may be in favour of a smaller
+/// peak of memory.
 static constexpr double tolerance = 0.1, memoryTolerance = 0.01;
 
-/// Steps that differ by less count as equal.
+/// A move that makes a step shorter by less is none.
 static constexpr double stepTolerance = 0.001;
 
 static constexpr double unlimitedSeconds =
@@ -153,9 +154,11 @@ DeviceCost weir::getDeviceCost(const CutProblem &problem,
 
 /// Bytes of the device that holds most.
 static int64_t getPeakBytes(const CutProblem &problem, ArrayRef<int64_t> cuts) {
+  Layout layout(problem);
+  KnownCosts costs(problem);
   int64_t peak = 0;
-  for (int64_t device = 0; device < problem.numDevices(); ++device)
-    peak = std::max(peak, getDeviceCost(problem, cuts, device).bytes());
+  for (auto [device, stages] : enumerate(layout.stagesOf))
+    peak = std::max(peak, costs.getDevice(cuts, stages, device).bytes());
   return peak;
 }
 

@@ -111,10 +111,11 @@ struct FoundCuts {
 ///   - send the fewest bytes where the slowest device takes at most a tenth
 ///   more,
 ///     and then have a small peak of memory and even stages,
-/// and takes those for which `predict` tells the shortest steps; of steps that
-/// are as short within a thousandth the one that sends least. Their cuts are
+/// and takes those for which `predict` tells the shortest steps. These are
 /// then moved while that makes the step shorter by a thousandth or more, at
-/// most `predictions` times tried. Without `predict` it is the cut that sends
+/// most `predictions` times tried. Of all whose steps are at most a hundredth
+/// longer than the shortest it is the cut with the smallest peak of memory, and
+/// then the one that sends least. Without `predict` it is the cut that sends
 /// least.
 ///
 /// The cuts are exact, by dynamic programming, where every device holds one

@@ -176,8 +176,10 @@ def WeirPartition : Pass<"weir-partition", "::mlir::ModuleOp"> {
     at most a tenth slower the one that sends the fewest bytes, and then needs
     little memory. They are exact where every device holds one stage. Where a
     device holds several, its own time counts, and cuts are improved by moving one
-    or two positions at a time, which need not find the best. The one with the
-    shortest predicted step under `schedule` is taken, transfers included.
+    or two positions at a time, which need not find the best. Those with the
+    shortest predicted steps under `schedule`, transfers included, are moved while
+    that shortens the step; of all whose step is at most a hundredth longer than
+    the shortest, the one with the smallest peak of memory is taken.
 
     With `memory-limit`, a cut that fits goes before one that does not. A device
     needs its variables with their gradients and optimizer states, and what
