@@ -22,6 +22,25 @@ namespace weir {
 using namespace mlir;
 using namespace weir;
 
+/// Checks that no gradient of a use is gathered twice, nor a loss reported.
+static LogicalResult checkOnce(Block &body) {
+  std::map<std::pair<StringRef, int64_t>, Operation *> first;
+  for (Operation &op : body) {
+    std::pair<StringRef, int64_t> key{"", 0};
+    if (auto accumulate = dyn_cast<AccumulateOp>(op))
+      key = {accumulate.getVariable(), accumulate.getUse()};
+    else if (!isa<ReportOp>(op))
+      continue;
+    auto [it, isNew] = first.try_emplace(key, &op);
+    if (isNew)
+      continue;
+    InFlightDiagnostic diag = op.emitOpError("is there twice");
+    diag.attachNote(it->second->getLoc()) << "first here";
+    return diag;
+  }
+  return success();
+}
+
 namespace {
 
 /// A pass while it is being gathered.
@@ -47,7 +66,8 @@ struct OutlineStages : weir::impl::WeirOutlineStagesBase<OutlineStages> {
 
   void runOnOperation() override {
     func::FuncOp joint = findJointGraph(getOperation());
-    if (!joint || failed(isolateBodies(joint)) || failed(gather(joint)))
+    if (!joint || failed(isolateBodies(joint)) ||
+        failed(checkOnce(joint.getBody().front())) || failed(gather(joint)))
       return signalPassFailure();
     classify();
     for (const PassBody &pass : passes)

@@ -90,3 +90,15 @@ func.func @m(%x: tensor<4xf32>, %i: tensor<index>) attributes {weir.joint} {
 func.func @m() attributes {weir.joint} {
   return
 }
+
+// -----
+
+// A gradient of a use is gathered once.
+weir.variable @w <constant, 0.0> : tensor<f32>
+func.func @m(%x: tensor<f32>) attributes {weir.joint} {
+  // expected-note @+1 {{first here}}
+  weir.accumulate @w use 0, %x {weir.stage = 0 : i64, weir.pass = #weir.pass<backward_weight>} : tensor<f32>
+  // expected-error @+1 {{'weir.accumulate' op is there twice}}
+  weir.accumulate @w use 0, %x {weir.stage = 0 : i64, weir.pass = #weir.pass<backward_weight>} : tensor<f32>
+  return
+}
