@@ -21,6 +21,7 @@
 #include "weir/Analysis/PipelineProblem.h"
 #include "weir/Dialect/Transforms/Passes.h"
 #include "weir/Dialect/Transforms/WritePrograms.h"
+#include "weir/Schedule/AllOrders.h"
 #include "weir/Schedule/LowerBound.h"
 #include "weir/Schedule/NamedSchedules.h"
 #include "weir/Schedule/Simulation.h"
@@ -667,7 +668,7 @@ LogicalResult Schedule::fitArenas(PipelineOp pipeline,
                                   StringRef error) {
   ScheduleRequest request = getRequest();
   schedule::Objective kind = request.getObjective();
-  std::vector<int64_t> arenas;
+  std::vector<int64_t> arenas, leastArenas;
   std::optional<TimedOrder> best;
   // Whether an order fits, of which the best is kept.
   auto tryOrder = [&](const schedule::Schedule &next) -> FailureOr<bool> {
@@ -677,7 +678,10 @@ LogicalResult Schedule::fitArenas(PipelineOp pipeline,
     if (failed(times))
       return failure();
     arenas = getArenas(pipeline);
-    if (*llvm::max_element(arenas) > memoryLimit)
+    int64_t largest = *llvm::max_element(arenas);
+    if (leastArenas.empty() || largest < *llvm::max_element(leastArenas))
+      leastArenas = arenas;
+    if (largest > memoryLimit)
       return false;
     double value = getValue(*times, kind);
     if (!best || value < best->value)
@@ -742,14 +746,30 @@ LogicalResult Schedule::fitArenas(PipelineOp pipeline,
     if (auto last = schedule::oneMicrobatchAtATime(problem))
       if (failed(tryOrder(*last)))
         return failure();
+  // What less search finds as well: more time is to meet no fewer limits.
+  if (!best && timeBudget > 0) {
+    request.timeBudget = 0;
+    std::string ignored;
+    if (std::optional<schedule::Schedule> first =
+            request.make(problem, ignored))
+      if (failed(tryOrder(*first)))
+        return failure();
+  }
+  // Or, where there are few orders, any of them.
+  constexpr size_t mostOrders = 400;
+  if (!best)
+    if (auto all = schedule::listAllOrders(problem, mostOrders))
+      for (const schedule::Schedule &one : *all)
+        if (failed(tryOrder(one)))
+          return failure();
   if (!best) {
     if (!order)
       return pipeline.emitError() << error;
-    auto largest = llvm::max_element(arenas);
+    auto largest = llvm::max_element(leastArenas);
     return pipeline.emitError("no order was found whose buffers fit ")
            << int64_t(memoryLimit)
            << " bytes on every device; that which holds least takes "
-           << *largest << " bytes on device " << largest - arenas.begin();
+           << *largest << " bytes on device " << largest - leastArenas.begin();
   }
   best->order.name = schedule;
   if (failed(tryOrder(best->order)))
