@@ -420,7 +420,12 @@ static LogicalResult planBest(ModuleOp module,
   if (layouts.front().memoryLimit != 0)
     for (const CompilerOptions &layout : layouts) {
       FailureOr<MetLimit> met = findSmallestLimit(module, layout);
-      if (failed(met) || (least && met->smallest >= smallest.smallest))
+      if (failed(met))
+        continue;
+      // By another cut, the limit of the options is met after all.
+      if (met->arena.bytes <= layout.memoryLimit)
+        return planAtSmallestLimit(module, layout, *met);
+      if (least && met->smallest >= smallest.smallest)
         continue;
       least = &layout;
       smallest = *met;
