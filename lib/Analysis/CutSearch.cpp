@@ -782,8 +782,13 @@ static StageLimits shareDevices(const CutProblem &problem,
     if (secondsOf[device] > 0.0)
       limits[stage].seconds *=
           std::max(1.0, seconds / secondsOf[device]) * (1.0 + 1e-9);
-    if (problem.memoryLimit != 0 && bytesOf[device] < problem.memoryLimit)
-      limits[stage].bytes *= problem.memoryLimit / bytesOf[device];
+    if (bytesOf[device] > 0.0 && bytesOf[device] < problem.memoryLimit) {
+      // Rounded down, for a limit near the largest number of bytes there is.
+      limits[stage].bytes = std::max(
+          limits[stage].bytes,
+          static_cast<int64_t>(limits[stage].bytes / bytesOf[device] *
+                               (1.0 - 1e-9) * problem.memoryLimit));
+    }
   }
   return limits;
 }

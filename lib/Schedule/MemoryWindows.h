@@ -115,10 +115,11 @@ public:
   int64_t gap(int s, int t) const {
     int64_t low = keptUpTo[std::min(s, t)];
     int64_t between = keptUpTo[std::max(s, t)] - low;
+    constexpr int64_t most = std::numeric_limits<int32_t>::max();
     auto least = [&](int64_t bytes) -> int64_t {
       if (low <= 0)
-        return std::numeric_limits<int32_t>::max();
-      return bytes < low ? 0 : bytes / low;
+        return most;
+      return bytes < low ? 0 : std::min(most, bytes / low);
     };
     if (t <= s)
       return least(roomAtGradient(s) - between);
