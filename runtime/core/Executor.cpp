@@ -567,6 +567,9 @@ Status Executor::State::run(const RunEvents &events,
   }
 
   bool gradientsReported = options.saveGradients.empty();
+  auto areGradientsReady = [&] {
+    return !gradientsReported && numGradientsCopied == numRanks;
+  };
   auto report = [&](const Status &status) {
     if (status.failed())
       failAll(status.message());
@@ -582,11 +585,11 @@ Status Executor::State::run(const RunEvents &events,
   std::optional<Clock::time_point> failedAt;
 
   std::unique_lock lock(mutex);
-  while (running > 0 || consumed < produced) {
+  while (running > 0 || consumed < produced || areGradientsReady()) {
     changed.wait_for(lock, std::chrono::milliseconds(100), [&] {
       return running == 0 || consumed < produced ||
              (ready == numRanks && !go) ||
-             (!gradientsReported && numGradientsCopied == numRanks) ||
+             areGradientsReady() ||
              (hasFailed && !failedAt);
     });
     if (ready == numRanks && !go) {
@@ -594,7 +597,7 @@ Status Executor::State::run(const RunEvents &events,
       lastProgress = Clock::now();
       changed.notify_all();
     }
-    if (!gradientsReported && numGradientsCopied == numRanks) {
+    if (areGradientsReady()) {
       gradientsReported = true;
       lock.unlock();
       sumGradients();

@@ -175,6 +175,29 @@ TEST_F(ExecutorTest, GradientsAreThoseBeforeTheUpdate) {
   }
 }
 
+// All ranks may end while the caller still looks at the loss of step 1.
+TEST_F(ExecutorTest, GradientsOfTheLastStepAreReported) {
+  options.steps = 1;
+  options.saveGradients = "asked for";
+  for (int trial = 0; trial < 10; ++trial) {
+    Executor executor(makeJob(Bigram::onTwoDevices()));
+    ASSERT_FALSE(executor.prepare().failed());
+    RunEvents events;
+    events.onStep = [&](const StepRecord &) {
+      while (executor.hasHungRank())
+        std::this_thread::yield();
+      return Status();
+    };
+    int numReports = 0;
+    events.onGradients = [&] {
+      ++numReports;
+      return Status();
+    };
+    EXPECT_EQ(executor.run(events).message(), "");
+    EXPECT_EQ(numReports, 1);
+  }
+}
+
 TEST_F(ExecutorTest, WarmupReachesTheKernels) {
   options.steps = 1;
   Outcome half = run(Bigram::onOneDevice());
