@@ -37,7 +37,9 @@ public:
     });
   }
 
-  OwningOpRef<ModuleOp> read(StringRef text) {
+  /// `text` ends with a zero, as files do that are read: the lexer looks one
+  /// character ahead.
+  OwningOpRef<ModuleOp> read(const std::string &text) {
     return parseSourceString<ModuleOp>(text, ParserConfig(&context));
   }
 
@@ -144,15 +146,17 @@ static std::vector<std::string> choosePasses(std::mt19937 &random) {
   };
 }
 
-/// Whether upstream's parser may crash on `text`, as that of these ops does
-/// where their body is damaged (LLVM 22.1). Nothing of this compiler has run by
-/// then. The generic form, in quotes, is read by a parser that is sound.
+/// Whether upstream's parsers and verifiers may crash on `text`, as those of
+/// some ops do (LLVM 22.1): on a damaged body of a reduce or map that is not in
+/// the generic form, in quotes, and on a concat along a negative dimension.
+/// Nothing of this compiler has run by then.
 static bool mayCrashUpstream(StringRef text) {
   for (StringRef name : {"linalg.reduce", "linalg.map"})
     for (size_t at = 0; (at = text.find(name, at)) != StringRef::npos; ++at)
       if (at == 0 || text[at - 1] != '"')
         return true;
-  return false;
+  return text.contains("tensor.concat") &&
+         (text.contains("dim = -") || text.contains("dim(-"));
 }
 
 std::string weir::test::violatedByModule(std::string_view text,
@@ -161,8 +165,7 @@ std::string weir::test::violatedByModule(std::string_view text,
   progress = Progress::Refused;
   if (mayCrashUpstream(StringRef(text.data(), text.size())))
     return "";
-  OwningOpRef<ModuleOp> module =
-      compilation.read(StringRef(text.data(), text.size()));
+  OwningOpRef<ModuleOp> module = compilation.read(std::string(text));
   if (!module)
     return "";
   progress = Progress::Read;
