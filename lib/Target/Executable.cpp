@@ -10,6 +10,8 @@
 #include "weir/Target/OutputFile.h"
 
 #include "llvm/ADT/ScopeExit.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
@@ -21,8 +23,7 @@ using namespace weir;
 /// Any address of this library, to find the running tool by.
 static int anchor;
 
-static llvm::Expected<std::string> findRuntime() {
-  constexpr llvm::StringLiteral name = "libweir_runtime.a";
+llvm::Expected<std::string> weir::findRuntime(llvm::StringRef name) {
   std::string tool = llvm::sys::fs::getMainExecutable("weirc", &anchor);
   llvm::SmallString<128> beside(
       llvm::sys::path::parent_path(llvm::sys::path::parent_path(tool)));
@@ -97,11 +98,10 @@ static void addLibrary(const KernelLibrary &library,
   }
 }
 
-llvm::Error weir::emitExecutable(const HostProgram &program,
+llvm::Error weir::linkExecutable(llvm::Module &module,
+                                 llvm::ArrayRef<KernelLibrary> libraries,
+                                 llvm::ArrayRef<std::string> arguments,
                                  llvm::StringRef path) {
-  llvm::Expected<std::string> runtime = findRuntime();
-  if (!runtime)
-    return runtime.takeError();
   llvm::Expected<std::string> driver = findDriver();
   if (!driver)
     return driver.takeError();
@@ -121,22 +121,19 @@ llvm::Error weir::emitExecutable(const HostProgram &program,
                                      code.message());
     llvm::sys::RemoveFileOnSignal(*file);
   }
-  if (llvm::Error error = emitObject(program, object))
+  if (llvm::Error error = writeObject(module, object))
     return error;
   return writeFile(path, [&](llvm::StringRef temporary) -> llvm::Error {
     std::vector<std::string> words{*driver, object.str().str()};
-    for (const KernelLibrary &library : program.libraries)
+    for (const KernelLibrary &library : libraries)
       addLibrary(library, words);
-    for (llvm::StringRef word :
-         {llvm::StringRef(*runtime), llvm::StringRef("-ldnnl"),
-          llvm::StringRef("-lpthread"), llvm::StringRef("-lm"),
-          llvm::StringRef("-o"), temporary})
-      words.push_back(word.str());
-    llvm::SmallVector<llvm::StringRef> arguments(words.begin(), words.end());
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    words.insert(words.end(), {"-lpthread", "-lm", "-o", temporary.str()});
+    llvm::SmallVector<llvm::StringRef> references(words.begin(), words.end());
     std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(), log.str(),
                                                   log.str()};
     std::string message;
-    int status = llvm::sys::ExecuteAndWait(*driver, arguments, std::nullopt,
+    int status = llvm::sys::ExecuteAndWait(*driver, references, std::nullopt,
                                            redirects, /*SecondsToWait=*/0,
                                            /*MemoryLimit=*/0, &message);
     if (status == 0)
@@ -147,4 +144,18 @@ llvm::Error weir::emitExecutable(const HostProgram &program,
       message = *driver + " ended with status " + std::to_string(status);
     return llvm::createStringError("cannot link: " + message);
   });
+}
+
+llvm::Error weir::emitExecutable(const HostProgram &program,
+                                 llvm::StringRef path) {
+  llvm::Expected<std::string> runtime = findRuntime("libweir_runtime.a");
+  if (!runtime)
+    return runtime.takeError();
+  llvm::LLVMContext context;
+  llvm::Expected<std::unique_ptr<llvm::Module>> module =
+      translateToLLVM(program, context, /*withMain=*/true);
+  if (!module)
+    return module.takeError();
+  return linkExecutable(**module, program.libraries, {*runtime, "-ldnnl"},
+                        path);
 }

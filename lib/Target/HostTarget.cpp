@@ -63,19 +63,41 @@ weir::createHostTargetMachine() {
   return machine;
 }
 
-/// Adds the table, the kernels and the products as one constant weir_module.
-static llvm::Error addProgram(const HostProgram &program,
-                              llvm::Module &module) {
-  llvm::LLVMContext &context = module.getContext();
-  auto *pointer = llvm::PointerType::getUnqual(context);
-  auto *i64 = llvm::Type::getInt64Ty(context);
-  auto addConstant = [&](llvm::Constant *value, const llvm::Twine &name) {
-    auto *global = new llvm::GlobalVariable(
-        module, value->getType(), /*isConstant=*/true,
-        llvm::GlobalValue::InternalLinkage, value, name);
-    global->setAlignment(llvm::Align(64));
-    return global;
-  };
+llvm::GlobalVariable *weir::addConstant(llvm::Module &module,
+                                        llvm::Constant *value,
+                                        const llvm::Twine &name) {
+  auto *global =
+      new llvm::GlobalVariable(module, value->getType(), /*isConstant=*/true,
+                               llvm::GlobalValue::InternalLinkage, value, name);
+  global->setAlignment(llvm::Align(64));
+  return global;
+}
+
+llvm::Constant *weir::addBytes(llvm::Module &module, llvm::ArrayRef<char> bytes,
+                               const llvm::Twine &name) {
+  return addConstant(module,
+                     llvm::ConstantDataArray::getRaw(
+                         llvm::StringRef(bytes.data(), bytes.size()),
+                         bytes.size(),
+                         llvm::Type::getInt8Ty(module.getContext())),
+                     name);
+}
+
+llvm::Constant *weir::addPointers(llvm::Module &module,
+                                  llvm::ArrayRef<llvm::Constant *> pointers,
+                                  const llvm::Twine &name) {
+  auto *pointer = llvm::PointerType::getUnqual(module.getContext());
+  return addConstant(
+      module,
+      llvm::ConstantArray::get(llvm::ArrayType::get(pointer, pointers.size()),
+                               pointers),
+      name);
+}
+
+llvm::Expected<llvm::Constant *>
+weir::buildModuleRecord(const HostProgram &program, llvm::Module &module) {
+  auto *pointer = llvm::PointerType::getUnqual(module.getContext());
+  auto *i64 = llvm::Type::getInt64Ty(module.getContext());
   std::vector<llvm::Constant *> kernels;
   for (llvm::StringRef name : program.kernelOrder) {
     llvm::Function *kernel = module.getFunction(name);
@@ -84,15 +106,6 @@ static llvm::Error addProgram(const HostProgram &program,
                                      "'");
     kernels.push_back(kernel);
   }
-  llvm::GlobalVariable *table = addConstant(
-      llvm::ConstantDataArray::getRaw(
-          llvm::StringRef(program.table.data(), program.table.size()),
-          program.table.size(), llvm::Type::getInt8Ty(context)),
-      "weir_table");
-  llvm::GlobalVariable *list =
-      addConstant(llvm::ConstantArray::get(
-                      llvm::ArrayType::get(pointer, kernels.size()), kernels),
-                  "weir_kernel_list");
   llvm::Constant *products = llvm::ConstantPointerNull::get(pointer);
   uint64_t numProducts = 0;
   if (llvm::GlobalVariable *global =
@@ -101,31 +114,28 @@ static llvm::Error addProgram(const HostProgram &program,
     numProducts =
         llvm::cast<llvm::ArrayType>(global->getValueType())->getNumElements();
   }
-  llvm::Constant *fields[] = {
-      table, llvm::ConstantInt::get(i64, program.table.size()), list, products,
-      llvm::ConstantInt::get(i64, numProducts)};
-  llvm::GlobalVariable *record =
-      addConstant(llvm::ConstantStruct::getAnon(fields), programName);
-  record->setLinkage(llvm::GlobalValue::ExternalLinkage);
-  return llvm::Error::success();
+  return llvm::ConstantStruct::getAnon(
+      {addBytes(module, program.table, "weir_table"),
+       llvm::ConstantInt::get(i64, program.table.size()),
+       addPointers(module, kernels, "weir_kernel_list"), products,
+       llvm::ConstantInt::get(i64, numProducts)});
 }
 
-/// int main(int argc, char **argv) { return weir_main(argc, argv, &program); }
-static void addMain(llvm::Module &module) {
-  llvm::LLVMContext &context = module.getContext();
-  llvm::IRBuilder<> builder(context);
+void weir::addMain(llvm::Module &module, llvm::StringRef runtimeMain,
+                   llvm::GlobalVariable *record) {
+  llvm::IRBuilder<> builder(module.getContext());
   auto *pointer = builder.getPtrTy();
   auto *i32 = builder.getInt32Ty();
   llvm::FunctionCallee run = module.getOrInsertFunction(
-      "weir_main",
+      runtimeMain,
       llvm::FunctionType::get(i32, {i32, pointer, pointer}, false));
   auto *main = llvm::Function::Create(
       llvm::FunctionType::get(i32, {i32, pointer}, false),
       llvm::GlobalValue::ExternalLinkage, "main", module);
-  builder.SetInsertPoint(llvm::BasicBlock::Create(context, "", main));
+  builder.SetInsertPoint(
+      llvm::BasicBlock::Create(module.getContext(), "", main));
   builder.CreateRet(
-      builder.CreateCall(run, {main->getArg(0), main->getArg(1),
-                               module.getGlobalVariable(programName)}));
+      builder.CreateCall(run, {main->getArg(0), main->getArg(1), record}));
 }
 
 /// Keeps functions of libm from being folded or rewritten, as pow(x, 2) to x *
@@ -163,9 +173,9 @@ static void keepMathCalls(llvm::Module &module) {
   }
 }
 
-/// Loops are vectorised already, so the pipeline runs without its own
-/// vectorisers, which would only cost time.
-static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
+// Loops are vectorised already, so the pipeline runs without its own
+// vectorisers, which would only cost time.
+void weir::optimize(llvm::Module &module, llvm::TargetMachine &machine) {
   for (llvm::Function &function : module) {
     if (function.isDeclaration())
       continue;
@@ -195,6 +205,25 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
 }
 
 llvm::Expected<std::unique_ptr<llvm::Module>>
+weir::translateKernels(mlir::ModuleOp kernels, llvm::LLVMContext &context,
+                       const llvm::TargetMachine &machine) {
+  mlir::DialectRegistry registry;
+  registerHostTargetDialects(registry);
+  kernels->getContext()->appendDialectRegistry(registry);
+  std::unique_ptr<llvm::Module> module =
+      mlir::translateModuleToLLVMIR(kernels, context, "weir");
+  if (!module)
+    return llvm::createStringError(
+        "the compiled passes are not all of the LLVM dialect");
+  module->setTargetTriple(machine.getTargetTriple());
+  module->setDataLayout(machine.createDataLayout());
+  for (llvm::Function &function : *module)
+    if (!function.isDeclaration())
+      function.setLinkage(llvm::GlobalValue::InternalLinkage);
+  return module;
+}
+
+llvm::Expected<std::unique_ptr<llvm::Module>>
 weir::translateToLLVM(const HostProgram &program, llvm::LLVMContext &context,
                       bool withMain) {
   if (!program.kernels)
@@ -204,29 +233,24 @@ weir::translateToLLVM(const HostProgram &program, llvm::LLVMContext &context,
       createHostTargetMachine();
   if (!machine)
     return machine.takeError();
-  mlir::DialectRegistry registry;
-  registerHostTargetDialects(registry);
-  program.kernels->getContext()->appendDialectRegistry(registry);
-  std::unique_ptr<llvm::Module> module =
-      mlir::translateModuleToLLVMIR(program.kernels, context, "weir");
-  if (!module)
-    return llvm::createStringError(
-        "the compiled passes are not all of the LLVM dialect");
-  module->setTargetTriple((*machine)->getTargetTriple());
-  module->setDataLayout((*machine)->createDataLayout());
-  for (llvm::Function &function : *module)
-    if (!function.isDeclaration())
-      function.setLinkage(llvm::GlobalValue::InternalLinkage);
-  if (llvm::Error error = addProgram(program, *module))
-    return std::move(error);
+  llvm::Expected<std::unique_ptr<llvm::Module>> translated =
+      translateKernels(program.kernels, context, **machine);
+  if (!translated)
+    return translated.takeError();
+  llvm::Module &module = **translated;
+  llvm::Expected<llvm::Constant *> record = buildModuleRecord(program, module);
+  if (!record)
+    return record.takeError();
+  llvm::GlobalVariable *global = addConstant(module, *record, programName);
+  global->setLinkage(llvm::GlobalValue::ExternalLinkage);
   if (withMain)
-    addMain(*module);
+    addMain(module, "weir_main", global);
   else
     // The JIT looks kernels up by name.
     for (llvm::StringRef name : program.kernelOrder)
-      module->getFunction(name)->setLinkage(llvm::GlobalValue::ExternalLinkage);
-  optimize(*module, **machine);
-  return module;
+      module.getFunction(name)->setLinkage(llvm::GlobalValue::ExternalLinkage);
+  optimize(module, **machine);
+  return translated;
 }
 
 llvm::Error weir::emitLLVM(const HostProgram &program, llvm::raw_ostream &os) {
@@ -239,35 +263,23 @@ llvm::Error weir::emitLLVM(const HostProgram &program, llvm::raw_ostream &os) {
   return llvm::Error::success();
 }
 
-llvm::Error weir::writeObject(const HostProgram &program,
-                              llvm::raw_pwrite_stream &os) {
-  llvm::LLVMContext context;
-  llvm::Expected<std::unique_ptr<llvm::Module>> module =
-      translateToLLVM(program, context, /*withMain=*/true);
-  if (!module)
-    return module.takeError();
+llvm::Error weir::writeObject(llvm::Module &module, llvm::StringRef path) {
   llvm::Expected<std::unique_ptr<llvm::TargetMachine>> machine =
       createHostTargetMachine();
   if (!machine)
     return machine.takeError();
-  llvm::legacy::PassManager passes;
-  if ((*machine)->addPassesToEmitFile(passes, os, nullptr,
-                                      llvm::CodeGenFileType::ObjectFile))
-    return llvm::createStringError("this machine's code generator cannot write "
-                                   "objects");
-  passes.run(**module);
-  return llvm::Error::success();
-}
-
-llvm::Error weir::emitObject(const HostProgram &program, llvm::StringRef path) {
   return writeFile(path, [&](llvm::StringRef temporary) -> llvm::Error {
     std::error_code code;
     llvm::raw_fd_ostream os(temporary, code);
     if (code)
       return llvm::createStringError("cannot write '" + path +
                                      "': " + code.message());
-    if (llvm::Error error = writeObject(program, os))
-      return error;
+    llvm::legacy::PassManager passes;
+    if ((*machine)->addPassesToEmitFile(passes, os, nullptr,
+                                        llvm::CodeGenFileType::ObjectFile))
+      return llvm::createStringError("this machine's code generator cannot "
+                                     "write objects");
+    passes.run(module);
     os.close();
     if (!os.has_error())
       return llvm::Error::success();
@@ -276,4 +288,13 @@ llvm::Error weir::emitObject(const HostProgram &program, llvm::StringRef path) {
     return llvm::createStringError("cannot write '" + path +
                                    "': " + code.message());
   });
+}
+
+llvm::Error weir::emitObject(const HostProgram &program, llvm::StringRef path) {
+  llvm::LLVMContext context;
+  llvm::Expected<std::unique_ptr<llvm::Module>> module =
+      translateToLLVM(program, context, /*withMain=*/true);
+  if (!module)
+    return module.takeError();
+  return writeObject(**module, path);
 }
