@@ -44,7 +44,9 @@ function(weir_install_package)
     DESTINATION ${WEIR_PACKAGE_DIR})
   install(DIRECTORY ${WEIR_SOURCE_DIR}/include/weir
     ${WEIR_SOURCE_DIR}/runtime/include/weir
-    DESTINATION include FILES_MATCHING PATTERN "*.h" PATTERN "*.td")
+    DESTINATION include FILES_MATCHING PATTERN "*.h" PATTERN "*.td"
+    # The emulated device is for the tests of this tree.
+    PATTERN "Emulated.h" EXCLUDE)
   install(DIRECTORY ${WEIR_BINARY_DIR}/include/weir DESTINATION include
     FILES_MATCHING PATTERN "*.inc" PATTERN CMakeFiles EXCLUDE)
   install(FILES ${WEIR_SOURCE_DIR}/LICENSE ${WEIR_SOURCE_DIR}/README.md
