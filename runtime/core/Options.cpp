@@ -8,9 +8,7 @@
 #include "weir/Runtime/Options.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <functional>
 #include <set>
 #include <vector>
 
@@ -18,28 +16,12 @@ using namespace weir::runtime;
 
 namespace {
 
-struct Option {
-  std::string_view name;  /* "--steps" */
-  std::string_view value; /* "N"; empty for a flag */
-  std::string_view help;
-  /// Returns what the value must be, or nothing if it is that.
-  std::function<std::string(Options &, std::string_view)> set;
-};
-
 template <typename Number>
 std::function<std::string(Options &, std::string_view)>
 number(Number Options::*field, Number least, Number most,
        std::string expected) {
   return [=](Options &options, std::string_view text) -> std::string {
-    Number value;
-    auto [end, error] =
-        std::from_chars(text.data(), text.data() + text.size(), value);
-    // Written so that a NaN is out of range.
-    if (error != std::errc() || end != text.data() + text.size() ||
-        !(value >= least && value <= most))
-      return expected;
-    options.*field = value;
-    return "";
+    return readNumber(text, least, most, options.*field) ? "" : expected;
   };
 }
 
@@ -103,11 +85,24 @@ static const std::vector<Option> &optionTable() {
   return table;
 }
 
-static const Option *findOption(std::string_view name) {
-  const std::vector<Option> &table = optionTable();
-  auto found = std::find_if(table.begin(), table.end(),
-                            [&](const Option &o) { return o.name == name; });
-  return found == table.end() ? nullptr : &*found;
+/// All options of a target.
+static std::vector<const Option *> optionsOf(const TargetOptions &target) {
+  std::vector<const Option *> options;
+  for (const Option &option : optionTable())
+    if (std::ranges::count(target.without, option.name) == 0)
+      options.push_back(&option);
+  // Before --quiet and --help, which are of all.
+  for (const Option &option : target.more)
+    options.insert(options.end() - 2, &option);
+  return options;
+}
+
+static const Option *findOption(std::string_view name,
+                                const TargetOptions &target = {}) {
+  for (const Option *option : optionsOf(target))
+    if (option->name == name)
+      return option;
+  return nullptr;
 }
 
 double Options::learningRateOf(int64_t step) const {
@@ -121,26 +116,27 @@ bool weir::runtime::isRuntimeOption(std::string_view argument) {
   return findOption(argument.substr(0, argument.find('='))) != nullptr;
 }
 
-std::string weir::runtime::runtimeOptionsHelp() {
+std::string weir::runtime::runtimeOptionsHelp(const TargetOptions &target) {
   std::string help;
-  for (const Option &option : optionTable()) {
-    std::string line = "  " + std::string(option.name);
-    if (!option.value.empty())
-      line += "=" + std::string(option.value);
+  for (const Option *option : optionsOf(target)) {
+    std::string line = "  " + std::string(option->name);
+    if (!option->value.empty())
+      line += "=" + std::string(option->value);
     line.resize(std::max<size_t>(line.size() + 2, 26), ' ');
-    help += line + std::string(option.help) + '\n';
+    help += line + std::string(option->help) + '\n';
   }
   return help;
 }
 
 Status weir::runtime::parseOptions(int argc, const char *const *argv,
-                                   Options &options) {
+                                   Options &options,
+                                   const TargetOptions &target) {
   std::set<std::string_view> given;
   for (int i = 1; i < argc; ++i) {
     std::string_view argument = argv[i];
     size_t equals = argument.find('=');
     std::string_view name = argument.substr(0, equals);
-    const Option *option = findOption(name);
+    const Option *option = findOption(name, target);
     if (!option)
       return fail(argument.starts_with('-') ? "unknown option '"
                                             : "unexpected argument '",

@@ -8,45 +8,14 @@
 #ifndef WEIR_RUNTIME_EXECUTOR_H
 #define WEIR_RUNTIME_EXECUTOR_H
 
-#include "weir/Program.h"
-#include "weir/Runtime/Checkpoint.h"
-#include "weir/Runtime/Data.h"
-#include "weir/Runtime/Metrics.h"
-#include "weir/Runtime/Options.h"
+#include "weir/Runtime/Job.h"
+#include "weir/Runtime/RunLoop.h"
 #include "weir/Runtime/Status.h"
-#include "weir/Runtime/Table.h"
-#include "weir/Runtime/Trace.h"
 
-#include <functional>
 #include <memory>
 #include <vector>
 
 namespace weir::runtime {
-
-/// What an executor works on. All of it outlives the threads of the ranks, even
-/// those that hang.
-struct Job {
-  Table table;
-  Data data;
-  Options options;
-  /// By kernel of the table.
-  std::vector<weir_kernel> kernels;
-  /// By variable of the table: initial values; empty to draw them.
-  std::vector<const std::byte *> parameters;
-  Safetensors parameterFile;    /* owns those bytes */
-  std::unique_ptr<Trace> trace; /* may be null */
-};
-
-/// What the caller of Executor::run hears and says, on its own thread.
-struct RunEvents {
-  /// After each step, in order.
-  std::function<Status(const StepRecord &)> onStep;
-  /// Once all gradients of step 1 are there, if the options ask for them.
-  std::function<Status()> onGradients;
-  /// Asked several times a second; true ends the training after the step that
-  /// is under way.
-  std::function<bool()> shouldStop;
-};
 
 /// Runs one thread per rank. Everything that a step needs is taken before the
 /// first one: arenas, the addresses of every buffer, the transfers.

@@ -10,9 +10,12 @@
 
 #include "weir/Runtime/Status.h"
 
+#include <charconv>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace weir::runtime {
 
@@ -31,16 +34,47 @@ struct Options {
   double learningRateOf(int64_t step) const;
 };
 
+struct Option {
+  std::string_view name;  /* "--steps" */
+  std::string_view value; /* "N"; empty for a flag */
+  std::string_view help;
+  /// Returns what the value must be, or nothing if it is that.
+  std::function<std::string(Options &, std::string_view)> set;
+};
+
+/// What the options of a target are beside and without those of all.
+struct TargetOptions {
+  std::vector<Option> more;
+  std::vector<std::string_view> without; /* names */
+};
+
+/// Reads the whole of a text as a number from `least` to `most`; false if it is
+/// none.
+template <typename Number>
+bool readNumber(std::string_view text, Number least, Number most,
+                Number &number) {
+  Number value;
+  auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value);
+  // Written so that a NaN is out of range.
+  if (error != std::errc() || end != text.data() + text.size() ||
+      !(value >= least && value <= most))
+    return false;
+  number = value;
+  return true;
+}
+
 /// Whether an argument is an option of the training program, by its name: for
 /// tools that have options of their own beside these.
 bool isRuntimeOption(std::string_view argument);
 
 /// The options, one per line, for --help.
-std::string runtimeOptionsHelp();
+std::string runtimeOptionsHelp(const TargetOptions &target = {});
 
 /// Strict: an unknown or repeated option, a missing or malformed value is a
 /// failure. `argv[0]` is the program.
-Status parseOptions(int argc, const char *const *argv, Options &options);
+Status parseOptions(int argc, const char *const *argv, Options &options,
+                    const TargetOptions &target = {});
 
 } // namespace weir::runtime
 

@@ -19,14 +19,8 @@
 #define WEIR_RUNTIME_PRODUCT_H
 
 #include "weir/Program.h"
+#include "weir/Runtime/Context.h"
 #include "weir/Runtime/Status.h"
-
-/// One per rank, used by the rank's thread alone.
-struct weir_context {
-  /// Set by a runtime function that failed inside a compiled pass, which cannot
-  /// return it; a string constant.
-  const char *failure = nullptr;
-};
 
 namespace weir::runtime {
 

@@ -1,14 +1,13 @@
-//===- Main.cpp - a training program from options to exit status ----------===//
+//===- Training.cpp - a training program from options to exit status ------===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 
-#include "weir/Program.h"
-#include "weir/Runtime/Arena.h"
-#include "weir/Runtime/Executor.h"
-#include "weir/Runtime/Product.h"
+#include "weir/Runtime/Training.h"
+#include "weir/Runtime/Files.h"
+#include "weir/Runtime/Metrics.h"
 
 #include <atomic>
 #include <cerrno>
@@ -25,11 +24,6 @@ using namespace weir::runtime;
 
 /// Steps that a trace keeps: enough to see the rhythm, few enough to look at.
 static constexpr int64_t tracedSteps = 8;
-
-/// What training may take beyond the plan and the executor's own tables:
-/// threads and their stacks, the code and packing buffers of oneDNN.
-static constexpr int64_t overheadBytes = int64_t(16) << 20;
-static constexpr int64_t overheadBytesPerThread = int64_t(8) << 20;
 
 //===----------------------------------------------------------------------===//
 // Interrupts
@@ -69,9 +63,6 @@ static Status checkModule(const weir_module &module, const Table &table) {
     if (!module.kernels || !module.kernels[i])
       return fail("program: compiled pass '",
                   table.string(table.kernels()[i].name), "' is missing");
-  for (int64_t i = 0; i < module.num_products; ++i)
-    if (Status status = checkProduct(*module.products[i]); status.failed())
-      return fail("program: ", status.message());
   return {};
 }
 
@@ -161,105 +152,30 @@ static Status checkFinite(const std::vector<NamedTensor> &tensors) {
   return {};
 }
 
-static double mebibytes(int64_t bytes) {
-  return static_cast<double>(bytes) / (1 << 20);
-}
+namespace {
 
-static void printMemory(const Job &job, const Executor &executor,
-                        int64_t growth) {
-  for (int64_t device = 0; device < job.table.numDevices(); ++device) {
-    const weir_device &record = job.table.devices()[device];
-    std::printf("memory: device %lld plans %.2f MiB, of which activations %.2f "
-                "MiB at their peak\n",
-                static_cast<long long>(device), mebibytes(record.arena_bytes),
-                mebibytes(record.peak_activation_bytes));
+/// What is told of the steps as they end.
+class StepLog {
+public:
+  explicit StepLog(const Options &options)
+      : options(options), progress(options.steps, options.quiet) {}
+
+  Status open() {
+    return options.metrics.empty() ? Status() : metrics.open(options.metrics);
   }
-  int64_t planned = executor.arenaBytes();
-  int64_t threads = job.table.numDevices() * job.options.threads;
-  int64_t allowed = planned + executor.ownBytes() + overheadBytes +
-                    overheadBytesPerThread * threads;
-  std::printf("memory: %.2f MiB planned in all, %.2f MiB more resident than "
-              "before (at most %.2f MiB expected)\n",
-              mebibytes(planned), mebibytes(growth), mebibytes(allowed));
-  if (growth > allowed)
-    std::printf("warning: more memory is in use than was planned\n");
-}
 
-static Status train(const weir_module &module, const Options &options) {
-  auto job = std::make_shared<Job>();
-  if (Status status = makeJob(module, options, *job); status.failed())
-    return status;
-  const Table &table = job->table;
-  const weir_table_header &header = table.header();
-
-  int64_t residentBefore = residentBytes();
-  Executor executor(job);
-  if (Status status = executor.prepare(); status.failed())
-    return status;
-  MetricsFile metrics;
-  if (!options.metrics.empty())
-    if (Status status = metrics.open(options.metrics); status.failed())
-      return status;
-
-  int64_t available = availableBytes();
-  if (available > 0 && executor.arenaBytes() > available)
-    std::fprintf(stderr,
-                 "warning: the plan needs %.0f MiB, and this machine has %.0f "
-                 "MiB left\n",
-                 mebibytes(executor.arenaBytes()), mebibytes(available));
-  if (!options.quiet)
-    std::fprintf(stderr,
-                 "%s: %lld stages on %lld devices, %lld microbatches, "
-                 "schedule %s\n",
-                 table.string(header.model_name),
-                 static_cast<long long>(header.num_stages),
-                 static_cast<long long>(header.num_devices),
-                 static_cast<long long>(header.num_microbatches),
-                 table.string(header.schedule_name));
-
-  InterruptGuard guard;
-  Progress progress(options.steps, options.quiet);
-  StepRecord first = {}, last = {};
-  double seconds = 0;
-  RunEvents events;
-  events.onStep = [&](const StepRecord &record) -> Status {
+  Status add(const StepRecord &record) {
     if (record.step == 1)
       first = record;
     last = record;
     seconds += record.seconds;
     progress.show(record);
     return metrics.isOpen() ? metrics.write(record) : Status();
-  };
-  events.onGradients = [&] {
-    return writeSafetensors(options.saveGradients, executor.gradients());
-  };
-  events.shouldStop = [] { return interrupted.load(); };
-
-  Status status = executor.run(events);
-  progress.finish();
-  if (status.failed()) {
-    if (!executor.hasHungRank())
-      return status;
-    // A thread inside a compiled pass cannot be ended, and may not go on while
-    // the process takes itself down around it.
-    std::fprintf(stderr, "error: %s\n", status.message().c_str());
-    std::fflush(nullptr);
-    std::_Exit(1);
   }
-  int64_t growth = residentBytes() - residentBefore;
 
-  if (!options.save.empty()) {
-    std::vector<NamedTensor> parameters = executor.parameters();
-    if (status = checkFinite(parameters); status.failed())
-      return status;
-    status = writeSafetensors(options.save, std::move(parameters));
-    if (status.failed())
-      return status;
-  }
-  if (job->trace)
-    if (status = job->trace->write(options.trace, table); status.failed())
-      return status;
-  if (!options.quiet) {
+  void finish() { progress.finish(); }
+
+  void printSummary() const {
     std::printf("%s %lld steps in %.1f s: loss %.4f -> %.4f, %.0f "
                 "%s/s\n",
                 interrupted ? "interrupted after" : "trained",
@@ -267,25 +183,112 @@ static Status train(const weir_module &module, const Options &options) {
                 last.loss(),
                 last.samples * static_cast<double>(last.step) / seconds,
                 last.sampleName);
-    printMemory(*job, executor, growth);
+  }
+
+private:
+  const Options &options;
+  Progress progress;
+  MetricsFile metrics;
+  StepRecord first = {}, last = {};
+  double seconds = 0;
+};
+
+} // namespace
+
+static void printProgram(const Table &table) {
+  const weir_table_header &header = table.header();
+  std::fprintf(stderr,
+               "%s: %lld stages on %lld devices, %lld microbatches, "
+               "schedule %s\n",
+               table.string(header.model_name),
+               static_cast<long long>(header.num_stages),
+               static_cast<long long>(header.num_devices),
+               static_cast<long long>(header.num_microbatches),
+               table.string(header.schedule_name));
+}
+
+static Status writeResults(const Job &job, Trainer &trainer) {
+  const Options &options = job.options;
+  if (!options.save.empty()) {
+    std::vector<NamedTensor> parameters;
+    Status status = trainer.collectParameters(parameters);
+    if (!status.failed() && trainer.writesFiles())
+      status = checkFinite(parameters);
+    if (!status.failed() && trainer.writesFiles())
+      status = writeSafetensors(options.save, std::move(parameters));
+    if (status.failed())
+      return status;
+  }
+  if (job.trace)
+    return job.trace->write(trainer.ownFile(options.trace), job.table);
+  return {};
+}
+
+static Status train(const weir_module &module, const Options &options,
+                    const TrainingTarget &target) {
+  auto job = std::make_shared<Job>();
+  if (Status status = makeJob(module, options, *job); status.failed())
+    return status;
+  if (Status status = target.checkProducts(); status.failed())
+    return status;
+  std::unique_ptr<Trainer> trainer = target.makeTrainer(job);
+  if (Status status = trainer->prepare(); status.failed())
+    return status;
+  StepLog log(options);
+  if (trainer->writesFiles()) {
+    if (Status status = log.open(); status.failed())
+      return status;
+    if (!options.quiet)
+      printProgram(job->table);
+  }
+
+  InterruptGuard guard;
+  RunEvents events;
+  events.onStep = [&](const StepRecord &record) { return log.add(record); };
+  events.onGradients = [&] {
+    return writeSafetensors(options.saveGradients, trainer->gradients());
+  };
+  events.shouldStop = [] { return interrupted.load(); };
+
+  Status status = trainer->run(events);
+  log.finish();
+  if (status.failed()) {
+    if (!trainer->hasHungRank())
+      return status;
+    // A thread inside a compiled pass cannot be ended, and may not go on while
+    // the process takes itself down around it.
+    std::fprintf(stderr, "error: %s\n", status.message().c_str());
+    std::fflush(nullptr);
+    std::_Exit(1);
+  }
+  trainer->measureMemory();
+  if (status = writeResults(*job, *trainer); status.failed())
+    return status;
+  if (!options.quiet) {
+    if (trainer->writesFiles())
+      log.printSummary();
+    trainer->printMemory();
     if (std::fflush(stdout) != 0)
       return fail("cannot write to standard output: ", std::strerror(errno));
   }
   return {};
 }
 
-extern "C" int weir_main(int argc, char **argv, const weir_module *module) {
+int weir::runtime::trainingMain(int argc, char **argv,
+                                const weir_module &module,
+                                const TrainingTarget &target) {
   Options options;
-  Status status = parseOptions(argc, argv, options);
+  Status status = parseOptions(argc, argv, options, target.options);
   if (!status.failed() && options.help) {
     std::printf("usage: %s [options]\n\nTrains the model that this program was "
                 "compiled from.\n\n%s",
-                argc > 0 ? argv[0] : "train", runtimeOptionsHelp().c_str());
+                argc > 0 ? argv[0] : "train",
+                runtimeOptionsHelp(target.options).c_str());
     return 0;
   }
   if (!status.failed()) {
     try {
-      status = train(*module, options);
+      status = train(module, options, target);
     } catch (const std::exception &error) {
       status = fail("out of memory or threads: ", error.what());
     }
