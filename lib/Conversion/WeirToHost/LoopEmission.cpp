@@ -31,8 +31,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "BufferizeBody.h"
-#include "KernelEmission.h"
+#include "LoopEmission.h"
+
+#include "../PassBodies/BufferizeBody.h"
 
 #include "weir/Dialect/IR/WeirDialect.h"
 

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef WEIR_LIB_CONVERSION_WEIRTOHOST_BUFFERIZEBODY_H
-#define WEIR_LIB_CONVERSION_WEIRTOHOST_BUFFERIZEBODY_H
+#ifndef WEIR_LIB_CONVERSION_PASSBODIES_BUFFERIZEBODY_H
+#define WEIR_LIB_CONVERSION_PASSBODIES_BUFFERIZEBODY_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinAttributeInterfaces.h"
@@ -24,8 +24,10 @@ inline constexpr llvm::StringLiteral overwriteName = "weir.overwrite";
 void registerBodyBufferization(mlir::DialectRegistry &registry);
 
 /// Turns every structured op that is no product of the library, every op that
-/// computes elementwise and every gather into a `linalg.generic`.
-mlir::LogicalResult generalizeBody(mlir::func::FuncOp function);
+/// computes elementwise and every gather into a `linalg.generic`. An op for
+/// which there is none is an error that names `target`.
+mlir::LogicalResult generalizeBody(mlir::func::FuncOp function,
+                                   llvm::StringRef target);
 
 /// The scalar constant that every element of the tensor `value` is, or null.
 mlir::TypedAttr getFillConstant(mlir::Value value);
@@ -33,9 +35,11 @@ mlir::TypedAttr getFillConstant(mlir::Value value);
 /// Bufferizes a body function. Afterwards it holds linalg ops on memrefs,
 /// views, copies, loads, stores and loops; results are computed in their
 /// destinations where that is possible, all other temporaries are
-/// `memref.alloc`.
-mlir::LogicalResult bufferizeBody(mlir::func::FuncOp function);
+/// `memref.alloc`. An op without a form on buffers is an error that names
+/// `target`.
+mlir::LogicalResult bufferizeBody(mlir::func::FuncOp function,
+                                  llvm::StringRef target);
 
 } // namespace weir
 
-#endif // WEIR_LIB_CONVERSION_WEIRTOHOST_BUFFERIZEBODY_H
+#endif // WEIR_LIB_CONVERSION_PASSBODIES_BUFFERIZEBODY_H

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef WEIR_LIB_CONVERSION_WEIRTOHOST_WORKSPACEPLAN_H
-#define WEIR_LIB_CONVERSION_WEIRTOHOST_WORKSPACEPLAN_H
+#ifndef WEIR_LIB_CONVERSION_PASSBODIES_WORKSPACEPLAN_H
+#define WEIR_LIB_CONVERSION_PASSBODIES_WORKSPACEPLAN_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -23,4 +23,4 @@ int64_t planWorkspace(mlir::func::FuncOp function);
 
 } // namespace weir
 
-#endif // WEIR_LIB_CONVERSION_WEIRTOHOST_WORKSPACEPLAN_H
+#endif // WEIR_LIB_CONVERSION_PASSBODIES_WORKSPACEPLAN_H

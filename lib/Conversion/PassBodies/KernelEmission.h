@@ -6,15 +6,15 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The step from a bufferized body, linalg on memrefs, to a function of the
+// The step from a bufferized body, linalg on memrefs, to a host function of the
 // packed calling convention. All layouts are static, so a memref becomes a
 // pointer in the LLVM dialect with its strides known here, and no descriptor is
-// left.
+// left. How loops are run and products called is up to the target.
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef WEIR_LIB_CONVERSION_WEIRTOHOST_KERNELEMISSION_H
-#define WEIR_LIB_CONVERSION_WEIRTOHOST_KERNELEMISSION_H
+#ifndef WEIR_LIB_CONVERSION_PASSBODIES_KERNELEMISSION_H
+#define WEIR_LIB_CONVERSION_PASSBODIES_KERNELEMISSION_H
 
 #include "weir/Dialect/IR/WeirDialect.h"
 
@@ -68,20 +68,20 @@ public:
   mlir::Value getTensor(mlir::ImplicitLocOpBuilder &builder,
                         mlir::DenseElementsAttr values);
 
-  /// Declares a function of the packed calling convention that is defined
-  /// elsewhere.
-  void declareFunction(mlir::StringAttr name);
-
-  /// Adds the declaration of weir_host_product and the array of the addresses
-  /// of all product descriptors.
-  void finish();
-
-private:
+  /// The address of a constant array called `name` with a number at the end.
   mlir::LLVM::GlobalOp create(mlir::ImplicitLocOpBuilder &builder,
                               const llvm::Twine &name,
                               mlir::DenseElementsAttr values,
                               int64_t alignment);
 
+  /// Declares a function without a result that is defined elsewhere and takes
+  /// `numArguments` addresses.
+  void declareFunction(llvm::StringRef name, int64_t numArguments);
+
+  /// Adds the array `name` of the addresses of all product descriptors.
+  void finish(llvm::StringRef name);
+
+private:
   mlir::ModuleOp kernels;
   mlir::LLVM::GlobalOp last; ///< the global that was added last
   llvm::SmallVector<mlir::LLVM::GlobalOp> products;
@@ -89,10 +89,15 @@ private:
   llvm::DenseMap<mlir::Attribute, mlir::LLVM::GlobalOp> tensors;
 };
 
-/// Emits one kernel.
+/// An empty function of the packed calling convention at the end of `kernels`.
+mlir::LLVM::LLVMFuncOp createKernel(mlir::ModuleOp kernels, mlir::Location loc,
+                                    llvm::StringRef name);
+
+/// Emits one kernel. A target says how to run loops, copies and products.
 class KernelEmitter {
 public:
   KernelEmitter(mlir::LLVM::LLVMFuncOp kernel, KernelConstants &constants);
+  virtual ~KernelEmitter() = default;
 
   /// Emits the body of `function`, which has `workspaceBytes` of temporaries.
   mlir::LogicalResult emit(mlir::func::FuncOp function, int64_t workspaceBytes);
@@ -109,13 +114,20 @@ public:
   KernelConstants &getConstants() { return constants; }
   /// Memory for `count` elements on the stack, made once per call.
   mlir::Value createStackBuffer(mlir::Type element, int64_t count);
+  mlir::ImplicitLocOpBuilder &getBuilder() { return builder; }
 
-private:
+  /// Emits one product, whose descriptor has `fields` in the order of
+  /// weir_product, as a part of `op`.
+  virtual void emitProduct(mlir::linalg::ContractOp op,
+                           llvm::ArrayRef<int64_t> fields, mlir::Value a,
+                           mlir::Value b, mlir::Value c) = 0;
+
+protected:
+  /// What only the target knows: loops, copies, constants, and scalars at the
+  /// top of the body.
+  virtual mlir::LogicalResult emitTargetOp(mlir::Operation &op) = 0;
+
   mlir::LogicalResult emitBlock(mlir::Block &block);
-  mlir::LogicalResult emitOp(mlir::Operation &op);
-  void emitCall(CallKernelOp op);
-  mlir::LogicalResult emitConstant(mlir::memref::GetGlobalOp op);
-  mlir::LogicalResult emitView(mlir::Operation &op);
   mlir::Value castToI64(mlir::Value index);
   mlir::Value getElementAddress(mlir::Value memref, mlir::ValueRange indices);
 
@@ -124,22 +136,17 @@ private:
   mlir::ImplicitLocOpBuilder builder;
   llvm::DenseMap<mlir::Value, Buffer> buffers;
   mlir::IRMapping scalars;
+
+private:
+  mlir::LogicalResult emitOp(mlir::Operation &op);
+  void emitCall(CallKernelOp op);
+  mlir::LogicalResult emitView(mlir::Operation &op);
+
   mlir::Value workspace;
 };
 
-/// Emits loops for an elementwise or reducing op; see the contract in
-/// `weir-fix-rounding`.
-mlir::LogicalResult emitGeneric(mlir::ImplicitLocOpBuilder &builder,
-                                mlir::linalg::GenericOp op,
-                                KernelEmitter &kernel);
-
-/// Emits the copy of a buffer.
-void emitCopy(mlir::ImplicitLocOpBuilder &builder, const Buffer &source,
-              const Buffer &target);
-
-/// Emits calls of weir_host_product.
-mlir::LogicalResult emitContract(mlir::ImplicitLocOpBuilder &builder,
-                                 mlir::linalg::ContractOp op,
+/// Emits the products that `op` takes.
+mlir::LogicalResult emitContract(mlir::linalg::ContractOp op,
                                  KernelEmitter &kernel);
 
 /// Whether the product library can do this op: f32 or f64 throughout.
@@ -147,4 +154,4 @@ bool isProduct(mlir::linalg::ContractOp op);
 
 } // namespace weir
 
-#endif // WEIR_LIB_CONVERSION_WEIRTOHOST_KERNELEMISSION_H
+#endif // WEIR_LIB_CONVERSION_PASSBODIES_KERNELEMISSION_H

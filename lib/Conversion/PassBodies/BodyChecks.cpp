@@ -1,4 +1,4 @@
-//===- BodyChecks.cpp - what the host can compile -------------------------===//
+//===- BodyChecks.cpp - what passes may be made of ------------------------===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -54,28 +54,27 @@ static bool isKnownOp(Operation *op) {
   return isKnownScalarOp(op);
 }
 
-static LogicalResult checkOp(Operation *op) {
+static LogicalResult checkOp(Operation *op, StringRef target) {
   if (!isKnownOp(op))
-    return op->emitOpError("cannot be compiled for the host");
+    return op->emitOpError("cannot be compiled for ") << target;
   auto isUnknown = [](Type type) { return !isKnownType(type); };
   SmallVector<Type> types(op->getOperandTypes());
   llvm::append_range(types, op->getResultTypes());
   const Type *unknown = llvm::find_if(types, isUnknown);
   if (unknown != types.end())
-    return op->emitOpError("cannot be compiled for the host: it has a value of "
-                           "type ")
-           << *unknown
+    return op->emitOpError("cannot be compiled for ")
+           << target << ": it has a value of type " << *unknown
            << ", where kernels take f32, f64, index and integers of 1, 8, 16, "
               "32 or 64 bits, and tensors of these of static shape with at "
               "least one element and at most 2^48 bytes";
   return success();
 }
 
-LogicalResult weir::checkBody(StagePassOpInterface pass) {
+LogicalResult weir::checkBody(StagePassOpInterface pass, StringRef target) {
   WalkResult result = WalkResult::advance();
   for (Operation &op : pass.getBodyBlock()) {
     result = op.walk<WalkOrder::PreOrder>(
-        [](Operation *inner) { return WalkResult(checkOp(inner)); });
+        [&](Operation *inner) { return WalkResult(checkOp(inner, target)); });
     if (result.wasInterrupted())
       return failure();
   }

@@ -75,6 +75,16 @@ void weir::storeScalar(ImplicitLocOpBuilder &builder, Value value,
 // KernelEmitter
 //===----------------------------------------------------------------------===//
 
+LLVM::LLVMFuncOp weir::createKernel(ModuleOp kernels, Location loc,
+                                    StringRef name) {
+  auto builder = OpBuilder::atBlockEnd(kernels.getBody());
+  Type pointer = LLVM::LLVMPointerType::get(builder.getContext());
+  Type result = LLVM::LLVMVoidType::get(builder.getContext());
+  return LLVM::LLVMFuncOp::create(
+      builder, loc, name,
+      LLVM::LLVMFunctionType::get(result, {pointer, pointer}));
+}
+
 KernelEmitter::KernelEmitter(LLVM::LLVMFuncOp kernel,
                              KernelConstants &constants)
     : kernel(kernel), constants(constants),
@@ -131,16 +141,10 @@ LogicalResult KernelEmitter::emitBlock(Block &block) {
 }
 
 LogicalResult KernelEmitter::emitOp(Operation &op) {
-  if (auto generic = dyn_cast<linalg::GenericOp>(op))
-    return emitGeneric(builder, generic, *this);
   if (auto contract = dyn_cast<linalg::ContractOp>(op))
-    return emitContract(builder, contract, *this);
+    return emitContract(contract, *this);
   if (auto call = dyn_cast<CallKernelOp>(op)) {
     emitCall(call);
-    return success();
-  }
-  if (auto copy = dyn_cast<memref::CopyOp>(op)) {
-    emitCopy(builder, getBuffer(copy.getSource()), getBuffer(copy.getTarget()));
     return success();
   }
   if (auto alloc = dyn_cast<memref::AllocOp>(op)) {
@@ -154,49 +158,12 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
                       alloc.getType().getElementType()};
     return success();
   }
-  if (auto constant = dyn_cast<memref::GetGlobalOp>(op))
-    return emitConstant(constant);
   if (isa<memref::ViewOp, memref::SubViewOp, memref::CollapseShapeOp,
           memref::ExpandShapeOp, memref::CastOp>(op))
     return emitView(op);
-  if (auto load = dyn_cast<memref::LoadOp>(op)) {
-    Value address = getElementAddress(load.getMemRef(), load.getIndices());
-    scalars.map(load.getResult(), loadScalar(builder, address, load.getType()));
-    return success();
-  }
-  if (auto store = dyn_cast<memref::StoreOp>(op)) {
-    storeScalar(builder, scalars.lookup(store.getValue()),
-                getElementAddress(store.getMemRef(), store.getIndices()));
-    return success();
-  }
-  if (auto loop = dyn_cast<scf::ForOp>(op)) {
-    if (loop.getNumResults() != 0)
-      return op.emitOpError("carries values, which cannot be compiled here");
-    auto copy = scf::ForOp::create(
-        builder, scalars.lookup(loop.getLowerBound()),
-        scalars.lookup(loop.getUpperBound()), scalars.lookup(loop.getStep()));
-    scalars.map(loop.getInductionVar(), copy.getInductionVar());
-    OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPointToStart(copy.getBody());
-    for (Operation &inner : loop.getBody()->without_terminator())
-      if (failed(emitOp(inner)))
-        return failure();
-    return success();
-  }
   if (isa<func::ReturnOp>(op))
     return success();
-  bool isScalar =
-      op.getNumRegions() == 0 &&
-      llvm::all_of(op.getResultTypes(),
-                   [](Type type) { return type.isIntOrIndexOrFloat(); }) &&
-      llvm::all_of(op.getOperands(),
-                   [&](Value operand) { return scalars.contains(operand); });
-  if (isScalar &&
-      isa<arith::ArithDialect, math::MathDialect>(op.getDialect())) {
-    builder.clone(op, scalars);
-    return success();
-  }
-  return op.emitOpError("cannot be compiled for the host");
+  return emitTargetOp(op);
 }
 
 /// The addresses of the buffers in a list, and one call.
@@ -208,7 +175,7 @@ void KernelEmitter::emitCall(CallKernelOp op) {
     Value slot = movePointer(builder, list, pointer, Value(), index);
     LLVM::StoreOp::create(builder, getBuffer(operand).base, slot);
   }
-  constants.declareFunction(op.getFunctionAttr());
+  constants.declareFunction(op.getFunction(), /*numArguments=*/2);
   LLVM::CallOp::create(builder, TypeRange(), op.getFunction(),
                        ValueRange{getContext(), list});
 }
@@ -224,34 +191,6 @@ Value KernelEmitter::getElementAddress(Value memref, ValueRange indices) {
                           arith::MulIOp::create(builder, position, factor), 0);
   }
   return address;
-}
-
-/// The elements as they are in memory.
-static DenseElementsAttr toStorage(DenseElementsAttr values) {
-  Type element = values.getElementType();
-  Type storage = getStorageType(element);
-  if (storage == element)
-    return values;
-  return values.mapValues(storage, [&](const APInt &value) {
-    return value.zextOrTrunc(storage.getIntOrFloatBitWidth());
-  });
-}
-
-/// A tensor of constants is a global of the kernels module.
-LogicalResult KernelEmitter::emitConstant(memref::GetGlobalOp op) {
-  auto global = SymbolTable::lookupNearestSymbolFrom<memref::GlobalOp>(
-      op, op.getNameAttr());
-  MemRefType type = op.getType();
-  Type element = type.getElementType();
-  auto values =
-      dyn_cast_or_null<DenseElementsAttr>(global.getConstantInitValue());
-  if (!values)
-    return op.emitOpError("cannot be compiled for the host: the elements of a "
-                          "constant must be in the module");
-  buffers[op] = {constants.getTensor(builder, toStorage(values)),
-                 SmallVector<int64_t>(type.getShape()),
-                 computeStrides(type.getShape()), element};
-  return success();
 }
 
 /// A view is its source moved; shape and strides are those of its type.

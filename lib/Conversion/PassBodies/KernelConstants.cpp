@@ -8,7 +8,6 @@
 #include "KernelEmission.h"
 
 #include "weir/Dialect/IR/WeirDialect.h"
-#include "weir/Target/HostTarget.h"
 
 using namespace mlir;
 using namespace weir;
@@ -46,28 +45,40 @@ Value KernelConstants::getProduct(ImplicitLocOpBuilder &builder,
   return LLVM::AddressOfOp::create(builder, global);
 }
 
+/// The elements as they are in memory.
+static DenseElementsAttr toStorage(DenseElementsAttr values) {
+  Type element = values.getElementType();
+  Type storage = getStorageType(element);
+  if (storage == element)
+    return values;
+  return values.mapValues(storage, [&](const APInt &value) {
+    return value.zextOrTrunc(storage.getIntOrFloatBitWidth());
+  });
+}
+
 Value KernelConstants::getTensor(ImplicitLocOpBuilder &builder,
                                  DenseElementsAttr values) {
   size_t number = tensors.size();
   LLVM::GlobalOp &global = tensors[values];
   if (!global)
-    global = create(builder, "weir_tensor_" + llvm::Twine(number), values,
-                    bufferAlignment);
+    global = create(builder, "weir_tensor_" + llvm::Twine(number),
+                    toStorage(values), bufferAlignment);
   return LLVM::AddressOfOp::create(builder, global);
 }
 
-void KernelConstants::declareFunction(StringAttr name) {
+void KernelConstants::declareFunction(StringRef name, int64_t numArguments) {
   if (kernels.lookupSymbol(name))
     return;
   auto builder = OpBuilder::atBlockEnd(kernels.getBody());
-  auto pointer = LLVM::LLVMPointerType::get(kernels.getContext());
+  SmallVector<Type> arguments(numArguments,
+                              LLVM::LLVMPointerType::get(kernels.getContext()));
   LLVM::LLVMFuncOp::create(
       builder, kernels.getLoc(), name,
       LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(kernels.getContext()),
-                                  {pointer, pointer}));
+                                  arguments));
 }
 
-void KernelConstants::finish() {
+void KernelConstants::finish(StringRef name) {
   MLIRContext *context = kernels.getContext();
   ImplicitLocOpBuilder builder(kernels.getLoc(), context);
   builder.setInsertionPointToStart(kernels.getBody());
@@ -76,8 +87,8 @@ void KernelConstants::finish() {
   auto pointer = LLVM::LLVMPointerType::get(context);
   auto type = LLVM::LLVMArrayType::get(pointer, products.size());
   auto list = LLVM::GlobalOp::create(builder, type, /*isConstant=*/true,
-                                     LLVM::Linkage::Internal, productsName,
-                                     Attribute(), /*alignment=*/8);
+                                     LLVM::Linkage::Internal, name, Attribute(),
+                                     /*alignment=*/8);
   Block *block = builder.createBlock(&list.getInitializerRegion());
   builder.setInsertionPointToStart(block);
   Value value = LLVM::UndefOp::create(builder, type);
@@ -87,9 +98,4 @@ void KernelConstants::finish() {
                                         static_cast<int64_t>(index));
   }
   LLVM::ReturnOp::create(builder, value);
-  builder.setInsertionPointAfter(list);
-  SmallVector<Type> arguments(5, pointer);
-  LLVM::LLVMFuncOp::create(
-      builder, "weir_host_product",
-      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), arguments));
 }

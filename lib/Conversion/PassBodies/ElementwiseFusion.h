@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef WEIR_LIB_CONVERSION_WEIRTOHOST_ELEMENTWISEFUSION_H
-#define WEIR_LIB_CONVERSION_WEIRTOHOST_ELEMENTWISEFUSION_H
+#ifndef WEIR_LIB_CONVERSION_PASSBODIES_ELEMENTWISEFUSION_H
+#define WEIR_LIB_CONVERSION_PASSBODIES_ELEMENTWISEFUSION_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -19,4 +19,4 @@ void fuseElementwise(mlir::func::FuncOp function);
 
 } // namespace weir
 
-#endif // WEIR_LIB_CONVERSION_WEIRTOHOST_ELEMENTWISEFUSION_H
+#endif // WEIR_LIB_CONVERSION_PASSBODIES_ELEMENTWISEFUSION_H

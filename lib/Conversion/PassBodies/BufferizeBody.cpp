@@ -253,7 +253,7 @@ static void generalizeBitcast(RewriterBase &rewriter, tensor::BitcastOp cast) {
       });
 }
 
-LogicalResult weir::generalizeBody(func::FuncOp function) {
+LogicalResult weir::generalizeBody(func::FuncOp function, StringRef target) {
   IRRewriter rewriter(function.getContext());
   RewritePatternSet patterns(function.getContext());
   linalg::populateElementwiseToLinalgConversionPatterns(patterns);
@@ -271,7 +271,7 @@ LogicalResult weir::generalizeBody(func::FuncOp function) {
       rewriter.setInsertionPoint(pad);
       if (succeeded(linalg::rewriteInDestinationPassingStyle(rewriter, pad)))
         return WalkResult::skip();
-      pad.emitOpError("cannot be compiled for the host");
+      pad.emitOpError("cannot be compiled for ") << target;
       return WalkResult::interrupt();
     }
     if (auto cast = dyn_cast<tensor::BitcastOp>(op)) {
@@ -288,7 +288,7 @@ LogicalResult weir::generalizeBody(func::FuncOp function) {
     FailureOr<linalg::GenericOp> generic =
         linalg::generalizeNamedOp(rewriter, structured);
     if (failed(generic)) {
-      op->emitOpError("cannot be compiled for the host");
+      op->emitOpError("cannot be compiled for ") << target;
       return WalkResult::interrupt();
     }
     (*generic)->setDiscardableAttrs(discardable);
@@ -505,7 +505,7 @@ static void makeOperandsDense(linalg::ContractOp contract) {
   }
 }
 
-LogicalResult weir::bufferizeBody(func::FuncOp function) {
+LogicalResult weir::bufferizeBody(func::FuncOp function, StringRef target) {
   separateDestinations(function);
   assignDestinations(function);
   for (Operation &op :
@@ -535,7 +535,7 @@ LogicalResult weir::bufferizeBody(func::FuncOp function) {
   for (linalg::LinalgOp op : named) {
     rewriter.setInsertionPoint(op);
     if (failed(linalg::generalizeNamedOp(rewriter, op)))
-      return op->emitOpError("cannot be compiled for the host");
+      return op->emitOpError("cannot be compiled for ") << target;
   }
   return success();
 }

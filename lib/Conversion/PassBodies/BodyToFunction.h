@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef WEIR_LIB_CONVERSION_WEIRTOHOST_BODYTOFUNCTION_H
-#define WEIR_LIB_CONVERSION_WEIRTOHOST_BODYTOFUNCTION_H
+#ifndef WEIR_LIB_CONVERSION_PASSBODIES_BODYTOFUNCTION_H
+#define WEIR_LIB_CONVERSION_PASSBODIES_BODYTOFUNCTION_H
 
 #include "weir/Dialect/IR/WeirDialect.h"
 
@@ -33,4 +33,4 @@ bool areBodyFunctionsEqual(mlir::func::FuncOp lhs, mlir::func::FuncOp rhs);
 
 } // namespace weir
 
-#endif // WEIR_LIB_CONVERSION_WEIRTOHOST_BODYTOFUNCTION_H
+#endif // WEIR_LIB_CONVERSION_PASSBODIES_BODYTOFUNCTION_H

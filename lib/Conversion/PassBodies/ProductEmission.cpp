@@ -119,16 +119,16 @@ static Dims getDims(linalg::ContractOp op, const Buffer &a, const Buffer &b,
 //===----------------------------------------------------------------------===//
 
 /// Emits the product over the loops `outer`; the operands move with them.
-static void emitCalls(ImplicitLocOpBuilder &builder, KernelEmitter &kernel,
-                      ArrayRef<Dim> outer, ArrayRef<int64_t> fields,
-                      Type element, Value a, Value b, Value c) {
+static void emitCalls(linalg::ContractOp op, KernelEmitter &kernel,
+                      ArrayRef<Dim> outer, ArrayRef<int64_t> fields, Value a,
+                      Value b, Value c) {
   if (outer.empty()) {
-    Value descriptor = kernel.getConstants().getProduct(builder, fields);
-    LLVM::CallOp::create(builder, TypeRange(), "weir_host_product",
-                         ValueRange{kernel.getContext(), descriptor, a, b, c});
+    kernel.emitProduct(op, fields, a, b, c);
     return;
   }
   Dim dim = outer.front();
+  ImplicitLocOpBuilder &builder = kernel.getBuilder();
+  Type element = getElementTypeOrSelf(op.getDpsInits()[0].getType());
   auto constant = [&](int64_t value) -> Value {
     return arith::ConstantIntOp::create(builder, value, 64);
   };
@@ -143,12 +143,11 @@ static void emitCalls(ImplicitLocOpBuilder &builder, KernelEmitter &kernel,
                                         constant(stride));
     return movePointer(builder, base, element, shift, 0);
   };
-  emitCalls(builder, kernel, outer.drop_front(), fields, element,
-            move(a, dim.a), move(b, dim.b), move(c, dim.c));
+  emitCalls(op, kernel, outer.drop_front(), fields, move(a, dim.a),
+            move(b, dim.b), move(c, dim.c));
 }
 
-LogicalResult weir::emitContract(ImplicitLocOpBuilder &builder,
-                                 linalg::ContractOp op, KernelEmitter &kernel) {
+LogicalResult weir::emitContract(linalg::ContractOp op, KernelEmitter &kernel) {
   if (!isProduct(op))
     return op.emitOpError("is no product of the library");
   const Buffer &a = kernel.getBuffer(op.getDpsInputs()[0]);
@@ -194,8 +193,8 @@ LogicalResult weir::emitContract(ImplicitLocOpBuilder &builder,
   bool overwrites = op->hasAttr(overwriteName);
   if (dims.k.empty() || !overwrites) {
     llvm::append_range(outer, dims.k);
-    emitCalls(builder, kernel, outer, getFields(!overwrites), a.element, a.base,
-              b.base, c.base);
+    emitCalls(op, kernel, outer, getFields(!overwrites), a.base, b.base,
+              c.base);
     return success();
   }
   // Several reduced dimensions that are not one in memory: the first position
@@ -203,8 +202,8 @@ LogicalResult weir::emitContract(ImplicitLocOpBuilder &builder,
   // dimension keeps the order.
   SmallVector<int64_t> add = getFields(true);
   Value aBase = a.base, bBase = b.base;
-  emitCalls(builder, kernel, outer, getFields(false), a.element, aBase, bBase,
-            c.base);
+  emitCalls(op, kernel, outer, getFields(false), aBase, bBase, c.base);
+  ImplicitLocOpBuilder &builder = kernel.getBuilder();
   for (int64_t i = dims.k.size() - 1; i >= 0; --i) {
     // Positions 1.. of dimension i with the outer ones still at 0.
     Dim rest = dims.k[i];
@@ -212,7 +211,7 @@ LogicalResult weir::emitContract(ImplicitLocOpBuilder &builder,
     SmallVector<Dim> loops(outer);
     loops.push_back(rest);
     loops.append(dims.k.begin() + i + 1, dims.k.end());
-    emitCalls(builder, kernel, loops, add, a.element,
+    emitCalls(op, kernel, loops, add,
               movePointer(builder, aBase, a.element, Value(), rest.a),
               movePointer(builder, bBase, b.element, Value(), rest.b), c.base);
   }
