@@ -20,7 +20,7 @@ LLVM::GlobalOp KernelConstants::create(ImplicitLocOpBuilder &builder,
   if (last)
     builder.setInsertionPointAfter(last);
   else
-    builder.setInsertionPointToStart(kernels.getBody());
+    builder.setInsertionPointToStart(&getBody());
   int64_t size = values.getNumElements();
   Type element = values.getElementType();
   last = LLVM::GlobalOp::create(
@@ -30,18 +30,30 @@ LLVM::GlobalOp KernelConstants::create(ImplicitLocOpBuilder &builder,
   return last;
 }
 
-Value KernelConstants::getProduct(ImplicitLocOpBuilder &builder,
-                                  ArrayRef<int64_t> fields) {
-  LLVM::GlobalOp &global = productByFields[fields.vec()];
+LLVM::GlobalOp &KernelConstants::find(ImplicitLocOpBuilder &builder,
+                                      StringRef name,
+                                      ArrayRef<int64_t> fields) {
+  LLVM::GlobalOp &global = records[{name.str(), fields.vec()}];
   if (!global) {
     int64_t size = fields.size();
     global =
-        create(builder, "weir_product_" + llvm::Twine(products.size()),
+        create(builder, name + "_" + llvm::Twine(numRecords[name]++),
                DenseElementsAttr::get(
                    RankedTensorType::get({size}, builder.getI64Type()), fields),
                /*alignment=*/8);
-    products.push_back(global);
   }
+  return global;
+}
+
+Value KernelConstants::getRecord(ImplicitLocOpBuilder &builder, StringRef name,
+                                 ArrayRef<int64_t> fields) {
+  return LLVM::AddressOfOp::create(builder, find(builder, name, fields));
+}
+
+Value KernelConstants::getProduct(ImplicitLocOpBuilder &builder,
+                                  ArrayRef<int64_t> fields) {
+  LLVM::GlobalOp global = find(builder, "weir_product", fields);
+  products.insert(global);
   return LLVM::AddressOfOp::create(builder, global);
 }
 
@@ -67,21 +79,21 @@ Value KernelConstants::getTensor(ImplicitLocOpBuilder &builder,
 }
 
 void KernelConstants::declareFunction(StringRef name, int64_t numArguments) {
-  if (kernels.lookupSymbol(name))
+  if (SymbolTable::lookupSymbolIn(module, name))
     return;
-  auto builder = OpBuilder::atBlockEnd(kernels.getBody());
+  auto builder = OpBuilder::atBlockEnd(&getBody());
   SmallVector<Type> arguments(numArguments,
-                              LLVM::LLVMPointerType::get(kernels.getContext()));
+                              LLVM::LLVMPointerType::get(module->getContext()));
   LLVM::LLVMFuncOp::create(
-      builder, kernels.getLoc(), name,
-      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(kernels.getContext()),
+      builder, module->getLoc(), name,
+      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(module->getContext()),
                                   arguments));
 }
 
 void KernelConstants::finish(StringRef name) {
-  MLIRContext *context = kernels.getContext();
-  ImplicitLocOpBuilder builder(kernels.getLoc(), context);
-  builder.setInsertionPointToStart(kernels.getBody());
+  MLIRContext *context = module->getContext();
+  ImplicitLocOpBuilder builder(module->getLoc(), context);
+  builder.setInsertionPointToStart(&getBody());
   if (last)
     builder.setInsertionPointAfter(last);
   auto pointer = LLVM::LLVMPointerType::get(context);

@@ -16,63 +16,42 @@
 #ifndef WEIR_LIB_CONVERSION_PASSBODIES_KERNELEMISSION_H
 #define WEIR_LIB_CONVERSION_PASSBODIES_KERNELEMISSION_H
 
+#include "BufferEmission.h"
+
 #include "weir/Dialect/IR/WeirDialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringMap.h"
 
 #include <map>
 
 namespace weir {
 
-/// Where a memref is: `base` points to the element at position 0.
-struct Buffer {
-  mlir::Value base; ///< !llvm.ptr
-  llvm::SmallVector<int64_t> shape;
-  llvm::SmallVector<int64_t> strides; ///< in elements
-  mlir::Type element;
-};
-
-/// The type that an element has in memory: i1 is a byte, index is 64 bits.
-mlir::Type getStorageType(mlir::Type element);
-
-/// Bytes of an element in memory.
-int64_t getElementBytes(mlir::Type element);
-
-/// `base` moved by `index` (i64, or null for 0) plus `constant` elements.
-mlir::Value movePointer(mlir::ImplicitLocOpBuilder &builder, mlir::Value base,
-                        mlir::Type element, mlir::Value index,
-                        int64_t constant);
-
-mlir::Value loadScalar(mlir::ImplicitLocOpBuilder &builder, mlir::Value pointer,
-                       mlir::Type element);
-void storeScalar(mlir::ImplicitLocOpBuilder &builder, mlir::Value value,
-                 mlir::Value pointer);
-
-/// The constants of a kernels module: product descriptors and tensors. Equal
-/// ones are one.
+/// The constants of a module, of the host or of a device: descriptors and
+/// tensors. Equal ones are one.
 class KernelConstants {
 public:
-  explicit KernelConstants(mlir::ModuleOp kernels) : kernels(kernels) {}
+  explicit KernelConstants(mlir::Operation *module) : module(module) {}
 
   /// The address of the product descriptor with these fields, in the order of
   /// weir_product.
   mlir::Value getProduct(mlir::ImplicitLocOpBuilder &builder,
                          llvm::ArrayRef<int64_t> fields);
 
+  /// The address of an array of numbers that is no product, called `name` with
+  /// a number at the end.
+  mlir::Value getRecord(mlir::ImplicitLocOpBuilder &builder,
+                        llvm::StringRef name, llvm::ArrayRef<int64_t> fields);
+
   /// The address of the elements of `values`, row-major.
   mlir::Value getTensor(mlir::ImplicitLocOpBuilder &builder,
                         mlir::DenseElementsAttr values);
-
-  /// The address of a constant array called `name` with a number at the end.
-  mlir::LLVM::GlobalOp create(mlir::ImplicitLocOpBuilder &builder,
-                              const llvm::Twine &name,
-                              mlir::DenseElementsAttr values,
-                              int64_t alignment);
 
   /// Declares a function without a result that is defined elsewhere and takes
   /// `numArguments` addresses.
@@ -82,10 +61,22 @@ public:
   void finish(llvm::StringRef name);
 
 private:
-  mlir::ModuleOp kernels;
+  mlir::LLVM::GlobalOp create(mlir::ImplicitLocOpBuilder &builder,
+                              const llvm::Twine &name,
+                              mlir::DenseElementsAttr values,
+                              int64_t alignment);
+  mlir::LLVM::GlobalOp &find(mlir::ImplicitLocOpBuilder &builder,
+                             llvm::StringRef name,
+                             llvm::ArrayRef<int64_t> fields);
+  mlir::Block &getBody() { return module->getRegion(0).front(); }
+
+  mlir::Operation *module;
   mlir::LLVM::GlobalOp last; ///< the global that was added last
-  llvm::SmallVector<mlir::LLVM::GlobalOp> products;
-  std::map<std::vector<int64_t>, mlir::LLVM::GlobalOp> productByFields;
+  llvm::SetVector<mlir::LLVM::GlobalOp> products;
+  /// Arrays of numbers by name, without the number, and elements.
+  std::map<std::pair<std::string, std::vector<int64_t>>, mlir::LLVM::GlobalOp>
+      records;
+  llvm::StringMap<int64_t> numRecords;
   llvm::DenseMap<mlir::Attribute, mlir::LLVM::GlobalOp> tensors;
 };
 
@@ -94,27 +85,18 @@ mlir::LLVM::LLVMFuncOp createKernel(mlir::ModuleOp kernels, mlir::Location loc,
                                     llvm::StringRef name);
 
 /// Emits one kernel. A target says how to run loops, copies and products.
-class KernelEmitter {
+class KernelEmitter : public BufferEmitter {
 public:
   KernelEmitter(mlir::LLVM::LLVMFuncOp kernel, KernelConstants &constants);
-  virtual ~KernelEmitter() = default;
 
-  /// Emits the body of `function`, which has `workspaceBytes` of temporaries.
-  mlir::LogicalResult emit(mlir::func::FuncOp function, int64_t workspaceBytes);
+  /// Emits the body of `function`.
+  mlir::LogicalResult emit(mlir::func::FuncOp function);
 
-  /// The buffer of a memref, which must have been emitted.
-  const Buffer &getBuffer(mlir::Value memref) const {
-    return buffers.find(memref)->second;
-  }
-  /// The value in the kernel of a scalar of the body.
-  mlir::Value getScalar(mlir::Value scalar) const {
-    return scalars.lookup(scalar);
-  }
   mlir::Value getContext() { return kernel.getArgument(0); }
-  KernelConstants &getConstants() { return constants; }
+  /// The address of the pass's workspace, loaded where the kernel begins.
+  mlir::Value getWorkspace();
   /// Memory for `count` elements on the stack, made once per call.
   mlir::Value createStackBuffer(mlir::Type element, int64_t count);
-  mlir::ImplicitLocOpBuilder &getBuilder() { return builder; }
 
   /// Emits one product, whose descriptor has `fields` in the order of
   /// weir_product, as a part of `op`.
@@ -128,20 +110,15 @@ protected:
   virtual mlir::LogicalResult emitTargetOp(mlir::Operation &op) = 0;
 
   mlir::LogicalResult emitBlock(mlir::Block &block);
-  mlir::Value castToI64(mlir::Value index);
-  mlir::Value getElementAddress(mlir::Value memref, mlir::ValueRange indices);
 
   mlir::LLVM::LLVMFuncOp kernel;
   KernelConstants &constants;
-  mlir::ImplicitLocOpBuilder builder;
-  llvm::DenseMap<mlir::Value, Buffer> buffers;
-  mlir::IRMapping scalars;
 
 private:
   mlir::LogicalResult emitOp(mlir::Operation &op);
   void emitCall(CallKernelOp op);
-  mlir::LogicalResult emitView(mlir::Operation &op);
 
+  int64_t numBuffers = 0; ///< without the workspace
   mlir::Value workspace;
 };
 

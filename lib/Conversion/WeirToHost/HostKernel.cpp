@@ -9,8 +9,6 @@
 
 #include "LoopEmission.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
 
@@ -34,40 +32,10 @@ LogicalResult HostKernelEmitter::emitTargetOp(Operation &op) {
   }
   if (auto constant = dyn_cast<memref::GetGlobalOp>(op))
     return emitConstant(constant);
-  if (auto load = dyn_cast<memref::LoadOp>(op)) {
-    Value address = getElementAddress(load.getMemRef(), load.getIndices());
-    scalars.map(load.getResult(), loadScalar(builder, address, load.getType()));
+  if (isa<scf::ForOp>(op))
+    return emitLoop(op, [&](Block &body) { return emitBlock(body); });
+  if (emitScalarOp(op))
     return success();
-  }
-  if (auto store = dyn_cast<memref::StoreOp>(op)) {
-    storeScalar(builder, scalars.lookup(store.getValue()),
-                getElementAddress(store.getMemRef(), store.getIndices()));
-    return success();
-  }
-  if (auto loop = dyn_cast<scf::ForOp>(op)) {
-    if (loop.getNumResults() != 0)
-      return op.emitOpError("carries values, which cannot be compiled here");
-    auto copy = scf::ForOp::create(
-        builder, scalars.lookup(loop.getLowerBound()),
-        scalars.lookup(loop.getUpperBound()), scalars.lookup(loop.getStep()));
-    scalars.map(loop.getInductionVar(), copy.getInductionVar());
-    OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPointToStart(copy.getBody());
-    return emitBlock(*loop.getBody());
-  }
-  if (isa<scf::YieldOp>(op))
-    return success();
-  bool isScalar =
-      op.getNumRegions() == 0 &&
-      llvm::all_of(op.getResultTypes(),
-                   [](Type type) { return type.isIntOrIndexOrFloat(); }) &&
-      llvm::all_of(op.getOperands(),
-                   [&](Value operand) { return scalars.contains(operand); });
-  if (isScalar &&
-      isa<arith::ArithDialect, math::MathDialect>(op.getDialect())) {
-    builder.clone(op, scalars);
-    return success();
-  }
   return op.emitOpError("cannot be compiled for the host");
 }
 

@@ -34,6 +34,7 @@
 #include "LoopEmission.h"
 
 #include "../PassBodies/BufferizeBody.h"
+#include "../PassBodies/LoopNest.h"
 
 #include "weir/Dialect/IR/WeirDialect.h"
 
@@ -42,7 +43,6 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Matchers.h"
-#include "llvm/ADT/SmallBitVector.h"
 
 using namespace mlir;
 using namespace weir;
@@ -56,30 +56,6 @@ static constexpr int64_t defaultLanes = 16;
 
 namespace {
 
-/// An operand in memory, by the loop dims.
-struct Access {
-  BlockArgument argument;
-  Type element;
-  SmallVector<int64_t> strides;
-  /// Loaded before the body: an input, or an output that the body reads.
-  bool isLoaded;
-};
-
-/// A load from a captured buffer in the body.
-struct BodyLoad {
-  memref::LoadOp op;
-  /// The vector dim for which the loaded elements are neighbours, or -1.
-  int64_t contiguousDim;
-};
-
-/// An output that is folded over the reduced dims.
-struct Reduction {
-  unsigned output;
-  Operation *combiner; ///< accumulator and element to accumulator
-  Value element;       ///< of the body
-  TypedAttr neutral;
-};
-
 /// What is known on the way into the loops. Copied at every loop.
 struct Scope {
   SmallVector<Value> pointers; ///< per access
@@ -91,11 +67,11 @@ struct Scope {
   Value mask;        ///< null if all elements of the vector exist
 };
 
-class LoopEmitter {
+class LoopEmitter : private LoopNest {
 public:
   LoopEmitter(ImplicitLocOpBuilder &builder, linalg::GenericOp op,
               KernelEmitter &kernel)
-      : b(builder), op(op), kernel(kernel), body(*op.getBody()) {}
+      : LoopNest(op), b(builder), kernel(kernel) {}
 
   LogicalResult analyse();
   void emit();
@@ -105,11 +81,6 @@ private:
       llvm::function_ref<SmallVector<Value>(Value iv, ValueRange carried)>;
 
   // Analysis.
-  LogicalResult addAccesses();
-  LogicalResult findReductions();
-  void findBodyDims();
-  void mergeDims();
-  bool canMerge(unsigned outer, unsigned inner) const;
   void chooseVectorDim();
   double getCost(int64_t dim) const;
   bool areLanesAligned(bool rows) const;
@@ -155,25 +126,12 @@ private:
   void finish(Scope &scope, const Reduction &reduction, Value total);
 
   ImplicitLocOpBuilder &b;
-  linalg::GenericOp op;
   KernelEmitter &kernel;
-  Block &body;
-
-  SmallVector<int64_t> sizes;
-  SmallVector<Access> accesses;
-  SmallVector<int64_t> outputAccess; ///< per output
-  SmallVector<Reduction> reductions;
-  SmallVector<BodyLoad> bodyLoads;
-  /// Dims that a value of the body depends on.
-  DenseMap<Value, llvm::SmallBitVector> dims;
-  llvm::SmallBitVector indexed; ///< dims whose index the body uses
-  SmallVector<unsigned> parallelDims, reducedDims;
   int64_t vectorDim = -1;
   bool vectorIsReduced = false;
   bool lanesInMemory = false;
   int64_t lanes = defaultLanes;
   int64_t width = 1;
-  int64_t numBodyOps = 0;
 };
 
 } // namespace
@@ -181,201 +139,6 @@ private:
 //===----------------------------------------------------------------------===//
 // Analysis
 //===----------------------------------------------------------------------===//
-
-/// Adds `factor` times the expression, which must be linear, to `strides`.
-static bool addStrides(AffineExpr expr, int64_t factor,
-                       MutableArrayRef<int64_t> strides, int64_t &offset) {
-  if (auto dim = dyn_cast<AffineDimExpr>(expr)) {
-    strides[dim.getPosition()] += factor;
-    return true;
-  }
-  if (auto constant = dyn_cast<AffineConstantExpr>(expr)) {
-    offset += factor * constant.getValue();
-    return true;
-  }
-  auto binary = dyn_cast<AffineBinaryOpExpr>(expr);
-  if (!binary)
-    return false;
-  if (expr.getKind() == AffineExprKind::Add)
-    return addStrides(binary.getLHS(), factor, strides, offset) &&
-           addStrides(binary.getRHS(), factor, strides, offset);
-  auto constant = dyn_cast<AffineConstantExpr>(binary.getRHS());
-  return expr.getKind() == AffineExprKind::Mul && constant &&
-         addStrides(binary.getLHS(), factor * constant.getValue(), strides,
-                    offset);
-}
-
-LogicalResult LoopEmitter::addAccesses() {
-  auto initial = op->getAttrOfType<ArrayAttr>(initialValuesName);
-  for (OpOperand &operand : op->getOpOperands()) {
-    BlockArgument argument = op.getMatchingBlockArgument(&operand);
-    bool isOutput = op.isDpsInit(&operand);
-    unsigned output = operand.getOperandNumber() - op.getNumDpsInputs();
-    if (isOutput)
-      outputAccess.push_back(accesses.size());
-    else if (argument.use_empty() || !isa<MemRefType>(operand.get().getType()))
-      continue;
-    Access access{argument, getElementTypeOrSelf(operand.get().getType()),
-                  SmallVector<int64_t>(sizes.size(), 0),
-                  !argument.use_empty() && !(isOutput && initial &&
-                                             !isa<UnitAttr>(initial[output]))};
-    const Buffer &buffer = kernel.getBuffer(operand.get());
-    int64_t offset = 0;
-    AffineMap map = op.getMatchingIndexingMap(&operand);
-    for (auto [expr, stride] : llvm::zip(map.getResults(), buffer.strides))
-      if (!addStrides(expr, stride, access.strides, offset))
-        return op.emitOpError("has an indexing map that is not linear: ")
-               << AffineMapAttr::get(map);
-    accesses.push_back(access);
-  }
-  return success();
-}
-
-/// The value x with combine(x, y) = y for every y, to the last bit; null if the
-/// op is no combiner that is known.
-static TypedAttr getNeutralElement(Operation *combiner) {
-  Type type = combiner->getResult(0).getType();
-  OpBuilder builder(combiner->getContext());
-  if (auto floatType = dyn_cast<FloatType>(type)) {
-    const llvm::fltSemantics &semantics = floatType.getFloatSemantics();
-    auto get = [&](const APFloat &value) {
-      return builder.getFloatAttr(type, value);
-    };
-    if (isa<arith::AddFOp>(combiner))
-      return get(APFloat::getZero(semantics, /*Negative=*/true));
-    if (isa<arith::MulFOp>(combiner))
-      return get(APFloat::getOne(semantics));
-    if (isa<arith::MaximumFOp>(combiner))
-      return get(APFloat::getInf(semantics, /*Negative=*/true));
-    if (isa<arith::MinimumFOp>(combiner))
-      return get(APFloat::getInf(semantics));
-    if (isa<arith::MaxNumFOp, arith::MinNumFOp>(combiner))
-      return get(APFloat::getNaN(semantics));
-    return {};
-  }
-  auto integer = dyn_cast<IntegerType>(type);
-  if (!integer)
-    return {};
-  unsigned bits = integer.getWidth();
-  auto get = [&](const APInt &value) {
-    return builder.getIntegerAttr(type, value);
-  };
-  if (isa<arith::AddIOp, arith::OrIOp, arith::XOrIOp, arith::MaxUIOp>(combiner))
-    return get(APInt::getZero(bits));
-  if (isa<arith::MulIOp>(combiner))
-    return get(APInt(bits, 1));
-  if (isa<arith::AndIOp, arith::MinUIOp>(combiner))
-    return get(APInt::getAllOnes(bits));
-  if (isa<arith::MaxSIOp>(combiner))
-    return get(APInt::getSignedMinValue(bits));
-  if (isa<arith::MinSIOp>(combiner))
-    return get(APInt::getSignedMaxValue(bits));
-  return {};
-}
-
-LogicalResult LoopEmitter::findReductions() {
-  if (reducedDims.empty())
-    return success();
-  auto yield = cast<linalg::YieldOp>(body.getTerminator());
-  for (auto [output, index] : llvm::enumerate(outputAccess)) {
-    const Access &access = accesses[index];
-    bool coversAll = llvm::all_of(
-        reducedDims, [&](unsigned dim) { return access.strides[dim] != 0; });
-    if (coversAll)
-      continue;
-    Operation *combiner = yield.getOperand(output).getDefiningOp();
-    Value accumulator = access.argument;
-    bool isFold =
-        combiner && combiner->getBlock() == &body &&
-        combiner->getNumOperands() == 2 && combiner->getResult(0).hasOneUse() &&
-        accumulator.hasOneUse() && *accumulator.user_begin() == combiner &&
-        llvm::none_of(reducedDims,
-                      [&](unsigned dim) { return access.strides[dim] != 0; });
-    TypedAttr neutral = isFold ? getNeutralElement(combiner) : TypedAttr();
-    if (!neutral)
-      return op.emitOpError(
-          "reduces in a way that is not known: an output must "
-          "be the fold of elements by one commutative op");
-    Value element = combiner->getOperand(0) == accumulator
-                        ? combiner->getOperand(1)
-                        : combiner->getOperand(0);
-    reductions.push_back(
-        {static_cast<unsigned>(output), combiner, element, neutral});
-  }
-  return success();
-}
-
-/// Which loop dims each value of the body depends on.
-void LoopEmitter::findBodyDims() {
-  llvm::SmallBitVector none(sizes.size());
-  for (BlockArgument argument : body.getArguments())
-    dims[argument] = none;
-  for (const Access &access : accesses)
-    for (auto [dim, stride] : llvm::enumerate(access.strides))
-      if (stride != 0)
-        dims[access.argument].set(dim);
-  indexed = none;
-  for (Operation &inner : body.without_terminator()) {
-    ++numBodyOps;
-    llvm::SmallBitVector uses = none;
-    if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
-      if (sizes[index.getDim()] != 1)
-        uses.set(index.getDim());
-      indexed |= uses;
-    }
-    for (Value operand : inner.getOperands()) {
-      auto it = dims.find(operand);
-      if (it != dims.end())
-        uses |= it->second;
-    }
-    for (Value result : inner.getResults())
-      dims[result] = uses;
-    if (auto load = dyn_cast<memref::LoadOp>(inner)) {
-      int64_t contiguous = -1;
-      if (!load.getIndices().empty() &&
-          kernel.getBuffer(load.getMemRef()).strides.back() == 1) {
-        auto last = load.getIndices().back().getDefiningOp<linalg::IndexOp>();
-        if (last && llvm::none_of(load.getIndices().drop_back(), [&](Value v) {
-              auto it = dims.find(v);
-              return it != dims.end() && it->second.test(last.getDim());
-            }))
-          contiguous = last.getDim();
-      }
-      bodyLoads.push_back({load, contiguous});
-    }
-  }
-}
-
-/// Whether two dims are one for every operand.
-bool LoopEmitter::canMerge(unsigned outer, unsigned inner) const {
-  if (indexed.test(outer) || indexed.test(inner))
-    return false;
-  return llvm::all_of(accesses, [&](const Access &access) {
-    return access.strides[outer] == access.strides[inner] * sizes[inner];
-  });
-}
-
-/// Joins neighbouring dims, drops those of size 1.
-void LoopEmitter::mergeDims() {
-  for (SmallVector<unsigned> *group : {&parallelDims, &reducedDims}) {
-    SmallVector<unsigned> merged;
-    for (unsigned dim : *group) {
-      if (sizes[dim] == 1)
-        continue;
-      if (!merged.empty() && canMerge(merged.back(), dim)) {
-        unsigned outer = merged.pop_back_val();
-        sizes[dim] *= sizes[outer];
-        sizes[outer] = 1;
-        for (Access &access : accesses)
-          access.strides[outer] = 0;
-        for (auto &[value, uses] : dims)
-          uses.reset(outer);
-      }
-      merged.push_back(dim);
-    }
-    *group = merged;
-  }
-}
 
 /// Whether a chunk of L elements of the innermost reduced loop always starts at
 /// lane 0.
@@ -426,44 +189,13 @@ void LoopEmitter::chooseVectorDim() {
 }
 
 LogicalResult LoopEmitter::analyse() {
-  sizes = op.getStaticLoopRanges();
-  for (int64_t size : sizes)
-    if (size <= 0)
-      return op.emitOpError("has an empty or dynamic iteration space");
-  for (auto [dim, type] : llvm::enumerate(op.getIteratorTypesArray()))
-    (type == utils::IteratorType::parallel ? parallelDims : reducedDims)
-        .push_back(dim);
   if (auto attribute = op->getAttrOfType<IntegerAttr>(attr::lanes))
     lanes = attribute.getInt();
   if (lanes < 1 || !llvm::isPowerOf2_64(lanes))
     return op.emitOpError("has ")
            << attr::lanes << " = " << lanes << ", not a power of two";
-  for (Operation &inner : body.without_terminator())
-    if (!isa<linalg::IndexOp, memref::LoadOp, arith::ConstantOp>(inner) &&
-        !OpTrait::hasElementwiseMappableTraits(&inner))
-      return inner.emitOpError("cannot be compiled for the host");
-  if (failed(addAccesses()))
+  if (failed(LoopNest::analyse("the host")))
     return failure();
-  // Dims of size 1 are no dims.
-  for (auto [dim, size] : llvm::enumerate(sizes))
-    if (size == 1)
-      for (Access &access : accesses)
-        access.strides[dim] = 0;
-  llvm::erase_if(reducedDims, [&](unsigned dim) { return sizes[dim] == 1; });
-  for (int64_t output : outputAccess)
-    for (unsigned dim : parallelDims)
-      if (sizes[dim] != 1 && accesses[output].strides[dim] == 0)
-        return op.emitOpError("writes an element more than once");
-  if (failed(findReductions()))
-    return failure();
-  findBodyDims();
-  if (reductions.empty()) {
-    // What is called reduced but is not: every output covers all dims.
-    llvm::append_range(parallelDims, reducedDims);
-    llvm::sort(parallelDims);
-    reducedDims.clear();
-  }
-  mergeDims();
   chooseVectorDim();
   return success();
 }
@@ -786,13 +518,8 @@ void LoopEmitter::emit() {
   for (const Access &access : accesses) {
     OpOperand *operand = op.getMatchingOpOperand(access.argument);
     const Buffer &buffer = kernel.getBuffer(operand->get());
-    SmallVector<int64_t> strides(sizes.size());
-    int64_t offset = 0;
-    for (auto [expr, stride] : llvm::zip(
-             op.getMatchingIndexingMap(operand).getResults(), buffer.strides))
-      addStrides(expr, stride, strides, offset);
     scope.pointers.push_back(
-        movePointer(b, buffer.base, buffer.element, Value(), offset));
+        movePointer(b, buffer.base, buffer.element, Value(), access.offset));
   }
   scope.positions.resize(sizes.size());
   scope.entered.resize(sizes.size());

@@ -66,7 +66,7 @@ void ConvertWeirToHost::runOnOperation() {
       return failure();
     HostKernelEmitter emitter(createKernel(kernels, function.getLoc(), name),
                               constants);
-    if (failed(emitter.emit(function, *workspaceBytes)))
+    if (failed(emitter.emit(function)))
       return failure();
     return workspaceBytes;
   };
