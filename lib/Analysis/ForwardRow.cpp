@@ -10,6 +10,7 @@
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringMap.h"
 
+#include <map>
 #include <numeric>
 
 using namespace mlir;
@@ -169,7 +170,7 @@ static FailureOr<SmallVector<Mark>> readMarks(func::FuncOp joint,
                                               StringRef name,
                                               bool mayLackNumber) {
   SmallVector<Mark> marks;
-  DenseMap<int64_t, Operation *> marked;
+  std::map<int64_t, Operation *> marked; // any number may be given
   for (Operation &op : joint.getBody().front()) {
     Attribute mark = op.getAttr(name);
     if (!mark)

@@ -17,6 +17,8 @@
 #include "llvm/ADT/BitVector.h"
 #include "llvm/ADT/MapVector.h"
 
+#include <map>
+
 using namespace mlir;
 using namespace weir;
 
@@ -31,7 +33,7 @@ static std::optional<int64_t> getMessage(Operation *op) {
 }
 
 void weir::eraseWithDependents(ModuleOp module, ArrayRef<Operation *> roots) {
-  DenseMap<int64_t, SmallVector<Operation *, 2>> sides;
+  std::map<int64_t, SmallVector<Operation *, 2>> sides; // by message
   for (auto program : module.getOps<ProgramOp>())
     for (Operation &op : program.getBody().getOps())
       if (std::optional<int64_t> message = getMessage(&op))

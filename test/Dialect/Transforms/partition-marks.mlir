@@ -15,6 +15,7 @@
 // RUN: sed 's/weir.layer = [0-9] : i64, //' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3 layers-per-stage=1,1,1" 2>&1 | FileCheck %s --check-prefix=NONE
 // RUN: sed 's/weir.stage_begin = 2 : i64/weir.stage_begin = "b"/' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3" 2>&1 | FileCheck %s --check-prefix=TYPE
 // RUN: sed 's/weir.stage_begin,/weir.stage_begin = 2 : i64,/' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3" 2>&1 | FileCheck %s --check-prefix=TWICE
+// RUN: sed 's/weir.stage_begin = 2/weir.stage_begin = 9223372036854775807/' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3" 2>&1 | FileCheck %s --check-prefix=LARGE
 
 // Stages begin where the marks are, however uneven that is.
 // CHECK: weir.op = 0 : i64, {{.*}}weir.stage = 0
@@ -58,6 +59,7 @@
 // TYPE: error: {{.*}}is marked weir.stage_begin = "b"; a mark has no value or an integer
 // TWICE: error: {{.*}}is marked weir.stage_begin = 2, as another op is
 // TWICE: note: the other op is here
+// LARGE: error: {{.*}}the beginning of stage 9223372036854775807, but the
 weir.variable @w <normal, 0.02> : tensor<8xf32>
 func.func @m(%x: tensor<8xf32>) attributes {weir.joint} {
   %w = weir.read @w : tensor<8xf32>
