@@ -87,14 +87,14 @@ struct Communicator {
                Device &device, bool blocking)
       : directory(std::move(directory)), name(std::move(name)), ranks(ranks),
         rank(rank), device(device), blocking(blocking) {}
-  ~Communicator() {
+  std::string pathOf(int other) const {
+    return directory + "/" + name + "." + std::to_string(other);
+  }
+  /// Nobody connects any more.
+  void removePath() const {
     unlink(pathOf(rank).c_str());
     // Goes with the last socket.
     rmdir(directory.c_str());
-  }
-
-  std::string pathOf(int other) const {
-    return directory + "/" + name + "." + std::to_string(other);
   }
   void setState(ncclResult_t result, const std::string &why = {});
   ncclResult_t getState();
@@ -271,6 +271,20 @@ static ncclResult_t callError(ncclComm_t comm) {
   return state;
 }
 
+/// Lets waiting transfers go on, the peers' see that this rank is gone, and
+/// returns when none is left.
+static void endTransfers(Communicator &communicator) {
+  communicator.aborted.set();
+  communicator.removePath();
+  std::unique_lock lock(communicator.mutex);
+  for (auto *connections :
+       {&communicator.outgoing, &communicator.incoming, &communicator.control})
+    for (auto &[peer, connection] : *connections)
+      connection.shutDown();
+  communicator.changed.notify_all();
+  communicator.changed.wait(lock, [&] { return communicator.running == 0; });
+}
+
 ncclResult_t ncclGetVersion(int *version) {
   *version = NCCL_VERSION_CODE;
   return ncclSuccess;
@@ -385,8 +399,10 @@ static ncclResult_t split(Communicator &parent, int number, Choice own,
       parent.directory, childName(parent, number, own.color),
       int(choices.size()), rank, parent.device, blocking);
   ncclResult_t result = start(child);
-  if (result != ncclSuccess)
+  if (result != ncclSuccess) {
+    endTransfers(*child);
     return result;
+  }
   child->setState(ncclSuccess);
   *newComm = new ncclComm{child};
   return ncclSuccess;
@@ -415,19 +431,6 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error) {
     return fail(ncclInvalidArgument, "ncclCommGetAsyncError: null");
   *error = comm->communicator->getState();
   return ncclSuccess;
-}
-
-/// Lets waiting transfers go on, the peers' see that this rank is gone, and
-/// returns when none is left.
-static void endTransfers(Communicator &communicator) {
-  communicator.aborted.set();
-  std::unique_lock lock(communicator.mutex);
-  for (auto *connections :
-       {&communicator.outgoing, &communicator.incoming, &communicator.control})
-    for (auto &[peer, connection] : *connections)
-      connection.shutDown();
-  communicator.changed.notify_all();
-  communicator.changed.wait(lock, [&] { return communicator.running == 0; });
 }
 
 static void waitForTransfers(Communicator &communicator) {
