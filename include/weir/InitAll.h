@@ -23,6 +23,7 @@ inline void registerAllDialects(mlir::DialectRegistry &registry) {
 
 /// Registers every pass for textual pass pipelines.
 inline void registerAllPasses() {
+  registerConvertGPUToEmulated();
   registerConvertWeirToHost();
   registerWeirAddOptimizer();
   registerWeirCheckSchedules();

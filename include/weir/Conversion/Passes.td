@@ -93,4 +93,59 @@ def ConvertWeirToHost : Pass<"convert-weir-to-host", "::mlir::ModuleOp"> {
   ];
 }
 
+def ConvertGPUToEmulated : Pass<"convert-gpu-to-emulated", "::mlir::ModuleOp"> {
+  let summary = "Compile kernels of a GPU for the emulated device";
+  let description = [{
+    Turns every `gpu.module` into functions of the host beside it, which the
+    emulated device of the tests runs with one stack per thread
+    (`weir/Emulated.h`), so that barriers, shuffles and shared memory have their
+    real meaning. Afterwards the module holds the LLVM dialect only where the
+    `gpu.module` was.
+
+    - `gpu.func @f` in `gpu.module @d` becomes the function `@d_f`, which runs one
+      thread. Its parameters are addresses: buffers of static shape, dense, or
+      `!llvm.ptr`.
+    - The ids and sizes of threads, blocks, warps and the grid, and private and
+      shared memory of static shape are what the device passes.
+    - `gpu.barrier` and `gpu.shuffle` become calls of the device.
+    - All memory spaces become one.
+    - The constant `@d_image`, a `weir_emulated_image`, lists the kernels in their
+      order, by their names in the `gpu.module`; it takes the place of a cubin.
+
+    Other ops of `gpu` and `nvvm` are errors: subgroup and block reductions must
+    be lowered to shuffles before. What is not of the GPU is lowered as in
+    `convert-weir-to-host`, with the same rounding.
+
+    Example:
+
+    ```mlir
+    gpu.module @d {
+      gpu.func @double(%x: memref<64xf32>) kernel {
+        %i = gpu.thread_id x
+        %v = memref.load %x[%i] : memref<64xf32>
+        %w = arith.addf %v, %v : f32
+        memref.store %w, %x[%i] : memref<64xf32>
+        gpu.return
+      }
+    }
+    ```
+
+    becomes
+
+    ```mlir
+    llvm.func internal @d_double(%arguments: !llvm.ptr, %thread: !llvm.ptr) {
+      %x = llvm.load %arguments : !llvm.ptr -> !llvm.ptr
+      %i = llvm.load %thread : !llvm.ptr -> i64
+      ...
+    llvm.mlir.global external constant @d_image() ...
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::LLVM::LLVMDialect", "::mlir::affine::AffineDialect",
+    "::mlir::arith::ArithDialect", "::mlir::cf::ControlFlowDialect",
+    "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
+  ];
+}
+
 #endif // WEIR_CONVERSION_PASSES_TD
