@@ -50,6 +50,7 @@ void RunLoop::rankMain(Rank &rank) {
   } catch (...) {
     failRank(rank, "an exception that is not a std::exception");
   }
+  rank.finish();
   std::lock_guard lock(mutex);
   --running;
   changed.notify_all();
@@ -162,13 +163,13 @@ std::string RunLoop::whatBlocks(const Rank &rank) const {
   return text;
 }
 
-void RunLoop::failTimeout(const Rank &rank) {
+std::string RunLoop::timeoutText(const Rank &rank) const {
   std::ostringstream what;
   what << "no answer within " << options.timeout << " s; ";
   if (std::string blocks = whatBlocks(rank); !blocks.empty())
     what << blocks << "; ";
   what << "if it is only slow, allow more with --timeout=SECONDS";
-  failRank(rank, what.str());
+  return what.str();
 }
 
 void RunLoop::failRank(const Rank &rank, const std::string &what) {
@@ -395,6 +396,11 @@ Status RunLoop::run(const RunEvents &events,
   if (!hasFailed)
     return {};
   return Status::failure(failure);
+}
+
+bool RunLoop::isFailing() {
+  std::lock_guard lock(mutex);
+  return hasFailed;
 }
 
 bool RunLoop::isAnyRunning() {

@@ -276,11 +276,14 @@ bool HostRank::checkTransfer(TransferResult result) {
   case TransferResult::Aborted:
     return false;
   case TransferResult::TimedOut:
-    loop.failTimeout(*this);
+    loop.failRank(*this, loop.timeoutText(*this));
     return false;
   case TransferResult::Mismatch:
     loop.failRank(*this, "the two ends disagree on the message; " +
                              loop.whatBlocks(*this));
+    return false;
+  case TransferResult::Failed:
+    loop.failRank(*this, "the message could not be copied");
     return false;
   }
   return false;

@@ -20,13 +20,10 @@
 
 #include "weir/Program.h"
 #include "weir/Runtime/Context.h"
+#include "weir/Runtime/ProductShape.h"
 #include "weir/Runtime/Status.h"
 
 namespace weir::runtime {
-
-/// Checks that a product is one that weir_host_product can run: known element
-/// type, sizes of at least 1, a C that is not written twice.
-Status checkProduct(const weir_product &product);
 
 /// Makes products of the calling thread use `threads` threads. Fails if this
 /// oneDNN cannot be told.

@@ -80,6 +80,8 @@ public:
   /// returns false; also when the loop has been aborted. Keeps `step` and
   /// `action` up to date; in step 1 fills `gradientCopies`.
   virtual bool runStep(int64_t step) = 0;
+  /// After the last step, or a failure.
+  virtual void finish() {}
   /// Of the last step, on the loss device.
   virtual StepLoss loss() const = 0;
 
@@ -160,8 +162,10 @@ public:
   /// others follow from it.
   void failRank(const Rank &rank, const std::string &what);
   void failAll(const std::string &message);
-  /// How a rank that waited too long says so.
-  void failTimeout(const Rank &rank);
+  /// Whether a failure is known: ranks are to end.
+  bool isFailing();
+  /// What a rank that has waited too long fails with.
+  std::string timeoutText(const Rank &rank) const;
   /// Follows the waits from a rank in a transfer to the rank that holds all up.
   std::string whatBlocks(const Rank &rank) const;
   /// Makes room for copies of the gradients of a rank, if the options ask for

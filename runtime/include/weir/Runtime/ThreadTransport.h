@@ -21,8 +21,8 @@
 
 namespace weir::runtime {
 
-/// Transfers between threads of one process: one copy, made by the thread that
-/// starts its end second.
+/// Transfers between threads of one process: one copy, made or put on its way
+/// by the thread that starts its end second.
 class ThreadTransport : public Transport {
 public:
   /// Waits look `spins` times before they block: a few where ranks share cores,
@@ -35,6 +35,11 @@ public:
   TransferResult receiveStart(int64_t handle) override;
   TransferResult wait(int64_t handle, double timeout) override;
   void abort() override;
+
+protected:
+  /// Copies from one end to the other; called once both have started, before
+  /// either wait is over. False if it cannot.
+  virtual bool copy(const TransferEnd &send, const TransferEnd &receive);
 
 private:
   /// One transfer of each step. Steps are counted apart at either end, since a

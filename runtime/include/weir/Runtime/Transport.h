@@ -29,6 +29,8 @@ enum class TransferResult {
   Aborted,
   /// The ends of the transfer disagree on message or bytes.
   Mismatch,
+  /// The bytes could not be copied; the transport knows why.
+  Failed,
 };
 
 /// Moves bytes between ranks by rendezvous: a transfer takes place once both

@@ -32,6 +32,12 @@ int64_t ThreadTransport::addReceive(const TransferEnd &end) {
   return addEnd(end, /*isSend=*/false);
 }
 
+bool ThreadTransport::copy(const TransferEnd &send,
+                           const TransferEnd &receive) {
+  std::memcpy(receive.address, send.address, send.bytes);
+  return true;
+}
+
 TransferResult ThreadTransport::start(End &end, int64_t Meeting::*mine,
                                       int64_t Meeting::*other) {
   Meeting &meeting = *end.meeting;
@@ -47,8 +53,8 @@ TransferResult ThreadTransport::start(End &end, int64_t Meeting::*mine,
   if (meeting.send.message != meeting.receive.message ||
       meeting.send.bytes != meeting.receive.bytes)
     return TransferResult::Mismatch;
-  std::memcpy(meeting.receive.address, meeting.send.address,
-              meeting.send.bytes);
+  if (!copy(meeting.send, meeting.receive))
+    return TransferResult::Failed;
   {
     // Under the mutex, so that a waiter which is about to block sees it.
     std::lock_guard lock(end.channel->mutex);

@@ -1,0 +1,340 @@
+//===- Executor.cpp - trains on CUDA devices ------------------------------===//
+//
+// Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Executor.h"
+#include "NcclTransport.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <set>
+
+using namespace weir::runtime;
+using namespace weir::runtime::cuda;
+
+/// How long process 0 stays for the others, in seconds, after a failure.
+static constexpr double patienceAfterFailure = 5;
+
+//===----------------------------------------------------------------------===//
+// State
+//===----------------------------------------------------------------------===//
+
+struct CudaExecutor::State {
+  State(std::shared_ptr<Job> job, const weir_cuda_module &module,
+        const CudaOptions &options)
+      : job(job), options(options), setting{module,
+                                            options.products,
+                                            options.graphs,
+                                            {},
+                                            nullptr},
+        loop(job) {
+    loop.abort = [this] {
+      for (auto &rank : loop.ranks)
+        if (auto &transport = static_cast<DeviceRank &>(*rank).transport)
+          transport->abort();
+    };
+  }
+
+  const std::shared_ptr<Job> job;
+  CudaOptions options;
+  Placement placement;
+  Launch launch;
+  std::unique_ptr<Store> store;
+  ProcessGroup *group = nullptr; /* loop.processes */
+  CopyMeeting meeting;
+  bool useCopies = false, hasRun = false, hasFailed = false;
+  RankSetting setting;
+  /// By device: bytes that were free before, and that training took.
+  std::map<int, int64_t> freeBefore, taken;
+  std::vector<std::vector<std::byte>> parameters; /* as collected */
+  RunLoop loop; /* destroyed first: its ranks use the rest */
+};
+
+CudaExecutor::CudaExecutor(std::shared_ptr<Job> job,
+                           const weir_cuda_module &module,
+                           const CudaOptions &options)
+    : state(std::make_shared<State>(std::move(job), module, options)) {
+  if (!state->options.environment)
+    state->options.environment = [](const char *name) {
+      return std::getenv(name);
+    };
+}
+
+CudaExecutor::~CudaExecutor() {
+  bool isHung = hasHungRank();
+  state->loop.joinOrLeave();
+  if (state->group && !isHung)
+    state->group->leave(
+        state->hasFailed || !state->hasRun
+            ? std::min(patienceAfterFailure, state->job->options.timeout)
+            : state->job->options.timeout);
+  // What the device still works with cannot be freed.
+  if (isHung)
+    new std::shared_ptr<State>(state);
+}
+
+DeviceRank &CudaExecutor::rank(size_t i) const {
+  return static_cast<DeviceRank &>(*state->loop.ranks[i]);
+}
+
+ProcessGroup &CudaExecutor::group() const { return *state->group; }
+
+//===----------------------------------------------------------------------===//
+// Before training
+//===----------------------------------------------------------------------===//
+
+Status CudaExecutor::meetOthers() {
+  const Table &table = state->job->table;
+  const double timeout = state->job->options.timeout;
+  const CudaOptions &options = state->options;
+  Meeting meeting;
+  Status status = readLaunch(options.environment, state->launch);
+  if (!status.failed())
+    status = place(table.numDevices(), state->launch, options.ranksInProcess,
+                   state->placement);
+  if (!status.failed())
+    status = chooseMeeting(options.bootstrap, state->launch,
+                           options.environment, meeting);
+  if (!status.failed())
+    status = meet(meeting, state->launch.process, state->launch.numProcesses,
+                  timeout, state->store);
+  if (status.failed())
+    return status;
+  state->setting.store = state->store.get();
+  auto group = std::make_unique<ProcessGroup>(table, state->placement,
+                                              *state->store, timeout);
+  state->group = group.get();
+  state->loop.processes = std::move(group);
+  return {};
+}
+
+/// The device of rank `i` of this process.
+static int ordinalOf(const Placement &placement, const Launch &launch,
+                     int64_t i, int numDevices) {
+  return static_cast<int>(
+      (launch.localProcess * placement.ranksPerProcess + i) % numDevices);
+}
+
+Status CudaExecutor::chooseTransport(int numDevices) {
+  const Placement &placement = state->placement;
+  std::set<int> ordinals;
+  for (int64_t i = 0; i < placement.ranksPerProcess; ++i)
+    ordinals.insert(ordinalOf(placement, state->launch, i, numDevices));
+  const bool haveOneEach =
+      static_cast<int64_t>(ordinals.size()) == placement.ranksPerProcess;
+  const bool isAlone = placement.numProcesses == 1;
+  TransportChoice choice = state->options.transport;
+  if (choice == TransportChoice::Auto)
+    choice = isAlone && !haveOneEach ? TransportChoice::Copies
+                                     : TransportChoice::Nccl;
+  state->useCopies = choice == TransportChoice::Copies;
+  if (state->useCopies && !isAlone)
+    return fail("option --transfers: 'copies' are within one process, and "
+                "there are ",
+                placement.numProcesses);
+  if (!state->useCopies && !haveOneEach)
+    return fail("NCCL needs a device for each rank: ",
+                placement.ranksPerProcess, " ranks of this process share ",
+                numDevices, numDevices == 1 ? " device" : " devices",
+                isAlone ? "; --transfers=copies can share them" : "");
+  return {};
+}
+
+/// How many transfers each rank of the program may have in flight; see
+/// NcclTransport.h. All devices are taken to be like this process's first.
+Status CudaExecutor::planTransfersInFlight(std::vector<int64_t> &limits) {
+  const Table &table = state->job->table;
+  limits.assign(table.numDevices(), 0);
+  if (state->useCopies)
+    return {};
+  int multiprocessors = 0;
+  if (Status status =
+          check(cudaDeviceGetAttribute(&multiprocessors,
+                                       cudaDevAttrMultiProcessorCount, 0),
+                "cudaDeviceGetAttribute");
+      status.failed())
+    return status;
+  int64_t most = state->options.transfersInFlight;
+  if (most == 0)
+    most = mostTransfersInFlight(table, multiprocessors);
+  bool isLimited = false;
+  for (int64_t device = 0; device < table.numDevices(); ++device)
+    if (numQueues(table, device) > most) {
+      limits[device] = most;
+      isLimited = true;
+    }
+  return isLimited ? checkTransfersInFlight(table, limits) : Status();
+}
+
+/// Steps of ranks that copy, and steps that are traced, cannot be graphs.
+Status CudaExecutor::settleGraphs() {
+  GraphChoice &graphs = state->setting.graphs;
+  const char *why = nullptr;
+  if (state->useCopies && !queueRounds(state->job->table).empty())
+    why = "ranks of one device transfer by copies, which the graph of a rank's "
+          "step cannot hold";
+  else if (state->job->trace)
+    why = "the parts of a graph have no times of their own for --trace";
+  if (!why)
+    return {};
+  if (graphs == GraphChoice::Step)
+    return fail("option --graph: 'step' is not possible: ", why,
+                "; take --graph=pass");
+  if (graphs == GraphChoice::Auto)
+    graphs = GraphChoice::Pass;
+  return {};
+}
+
+Status CudaExecutor::makeTransport(DeviceRank &rank) {
+  State &s = *state;
+  if (!s.useCopies) {
+    rank.transport = std::make_unique<NcclTransport>(
+        s.job->table, rank.resources, *s.store, s.job->options.timeout);
+    return {};
+  }
+  auto transport =
+      std::make_unique<CopyTransport>(s.meeting, rank.resources, s.loop, rank);
+  Status status = transport->prepare();
+  rank.transport = std::move(transport);
+  return status;
+}
+
+static int64_t freeBytes() {
+  size_t free = 0, total = 0;
+  if (cudaMemGetInfo(&free, &total) != cudaSuccess)
+    return 0;
+  return static_cast<int64_t>(free);
+}
+
+Status CudaExecutor::makeRanks(int numDevices) {
+  State &s = *state;
+  std::vector<int64_t> limits;
+  if (Status status = planTransfersInFlight(limits); status.failed())
+    return status;
+  StepPlanOptions planOptions;
+  planOptions.poison = s.job->options.poison;
+  planOptions.marks = s.setting.graphs == GraphChoice::Step ||
+                      s.setting.graphs == GraphChoice::Auto;
+  for (int64_t i = 0; i < s.placement.ranksPerProcess; ++i) {
+    int64_t device = s.placement.process * s.placement.ranksPerProcess + i;
+    int ordinal = ordinalOf(s.placement, s.launch, i, numDevices);
+    planOptions.transfersInFlight = limits[device];
+    StepPlan plan = StepPlan::make(s.job->table, device, planOptions);
+    if (s.options.editPlan)
+      s.options.editPlan(plan);
+    Status status = useDevice(ordinal);
+    s.freeBefore.try_emplace(ordinal, freeBytes());
+    auto rank = std::make_unique<DeviceRank>(device, ordinal, s.loop, s.setting,
+                                             std::move(plan));
+    if (!status.failed())
+      status = rank->prepare();
+    if (!status.failed())
+      status = makeTransport(*rank);
+    s.loop.ranks.push_back(std::move(rank));
+    if (status.failed())
+      return status;
+  }
+  return {};
+}
+
+Status CudaExecutor::prepare() {
+  int numDevices = 0;
+  if (Status status = countDevices(numDevices); status.failed())
+    return status;
+  Status status = meetOthers();
+  if (!status.failed())
+    status = chooseTransport(numDevices);
+  if (!status.failed())
+    status = settleGraphs();
+  if (!status.failed())
+    status =
+        useDevice(ordinalOf(state->placement, state->launch, 0, numDevices));
+  if (!status.failed())
+    status = state->setting.kernels.load(state->setting.module);
+  if (!status.failed())
+    status = makeRanks(numDevices);
+  if (status.failed() && state->group)
+    state->group->announceFailure(status.message());
+  return status;
+}
+
+//===----------------------------------------------------------------------===//
+// Training and after
+//===----------------------------------------------------------------------===//
+
+Status CudaExecutor::run(const RunEvents &events) {
+  Status status = state->loop.run(events, state);
+  state->hasRun = true;
+  state->hasFailed = status.failed();
+  return status;
+}
+
+bool CudaExecutor::hasHungRank() const {
+  if (state->loop.isAnyRunning())
+    return true;
+  for (size_t i = 0; i < state->loop.ranks.size(); ++i)
+    if (rank(i).isHung())
+      return true;
+  return false;
+}
+
+std::string CudaExecutor::ownFile(const std::string &path) const {
+  if (state->placement.numProcesses == 1)
+    return path;
+  return path + "." + std::to_string(state->placement.process);
+}
+
+Status CudaExecutor::collectParameters(std::vector<NamedTensor> &parameters) {
+  const Table &table = state->job->table;
+  state->parameters.assign(table.variables().size(), {});
+  for (size_t i = 0; i < state->loop.ranks.size(); ++i)
+    for (const weir_resident &resident : table.residents(rank(i).device)) {
+      if (resident.kind != WEIR_RESIDENT_PARAMETER ||
+          ownerOf(table, resident.variable) != rank(i).device)
+        continue;
+      std::vector<std::byte> &value = state->parameters[resident.variable];
+      value.resize(resident.bytes);
+      if (Status status = rank(i).read(resident.offset, value); status.failed())
+        return status;
+    }
+  if (Status status = group().gatherParameters(state->parameters);
+      status.failed() || !writesFiles())
+    return status;
+  for (size_t variable = 0; variable < state->parameters.size(); ++variable)
+    parameters.push_back(
+        namedVariable(table, variable, state->parameters[variable].data()));
+  return {};
+}
+
+std::vector<NamedTensor> CudaExecutor::gradients() const {
+  return state->loop.gradients();
+}
+
+void CudaExecutor::measureMemory() {
+  for (auto [ordinal, before] : state->freeBefore)
+    if (!useDevice(ordinal).failed())
+      state->taken[ordinal] = before - freeBytes();
+}
+
+void CudaExecutor::printMemory() const {
+  const Table &table = state->job->table;
+  std::map<int, int64_t> planned;
+  for (size_t i = 0; i < state->loop.ranks.size(); ++i) {
+    const weir_device &record = table.devices()[rank(i).device];
+    planned[rank(i).ordinal] += record.arena_bytes;
+    std::printf("memory: device %lld plans %.2f MiB, of which activations %.2f "
+                "MiB at their peak\n",
+                static_cast<long long>(rank(i).device),
+                mebibytes(record.arena_bytes),
+                mebibytes(record.peak_activation_bytes));
+  }
+  for (auto [ordinal, taken] : state->taken)
+    std::printf("memory: CUDA device %d (%s): %.2f MiB planned, %.2f MiB taken "
+                "with kernels, graphs, cuBLASLt and NCCL\n",
+                ordinal, deviceName(ordinal).c_str(),
+                mebibytes(planned[ordinal]), mebibytes(taken));
+}
