@@ -24,6 +24,7 @@ inline void registerAllDialects(mlir::DialectRegistry &registry) {
 /// Registers every pass for textual pass pipelines.
 inline void registerAllPasses() {
   registerConvertGPUToEmulated();
+  registerConvertWeirToCUDA();
   registerConvertWeirToHost();
   registerWeirAddOptimizer();
   registerWeirCheckSchedules();
@@ -31,6 +32,7 @@ inline void registerAllPasses() {
   registerWeirEstimateCosts();
   registerWeirExtractProblems();
   registerWeirFixRounding();
+  registerWeirLowerDevice();
   registerWeirOutlineStages();
   registerWeirPartition();
   registerWeirPlanMemory();

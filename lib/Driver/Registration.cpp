@@ -7,6 +7,7 @@
 
 #include "weir/Driver/ToolMains.h"
 #include "weir/InitAll.h"
+#include "weir/Target/DeviceCode.h"
 #include "weir/Target/HostTarget.h"
 
 #include "mlir/InitAllDialects.h"
@@ -17,4 +18,5 @@ void weir::registerCompilerDialects(mlir::DialectRegistry &registry) {
   mlir::registerAllExtensions(registry);
   weir::registerAllDialects(registry);
   registerHostTargetDialects(registry);
+  registerDeviceDialects(registry);
 }

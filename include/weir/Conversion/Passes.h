@@ -8,6 +8,7 @@
 #ifndef WEIR_CONVERSION_PASSES_H
 #define WEIR_CONVERSION_PASSES_H
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
 

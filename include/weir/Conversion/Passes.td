@@ -148,4 +148,151 @@ def ConvertGPUToEmulated : Pass<"convert-gpu-to-emulated", "::mlir::ModuleOp"> {
   ];
 }
 
+def ConvertWeirToCUDA : Pass<"convert-weir-to-cuda", "::mlir::ModuleOp"> {
+  let summary = "Compile the passes of the stages to kernels of CUDA devices";
+  let description = [{
+    Compiles the body of every pass of every pipeline for a CUDA device. The
+    nested `module @weir_kernels` afterwards holds
+
+    - for every pass a host function of the packed calling convention, `void
+      (context, buffers)`, in the LLVM dialect, that puts kernels and matrix
+      products on the compute stream (weir/Cuda.h) and returns without waiting.
+      It allocates nothing and asks the device nothing;
+    - `gpu.module @weir_device` with the kernels, which `weir-lower-device` lowers
+      further. For an `arch` of the form `sm_90a` it has an `#nvvm.target`; any
+      other arch names a target that takes the kernels as they are;
+    - `weir_cuda_products`, an array of the addresses of all descriptors of
+      products. The attribute `weir.device_kernels` lists the names of the
+      kernels in the order of the numbers in the descriptors of launches.
+
+    Passes get `kernel` and `workspace` as in `convert-weir-to-host`, which does
+    the same on the way: products from `linalg.contract`, accumulated in place;
+    elementwise ops fused; temporaries at fixed offsets in the workspace. After
+    the temporaries the workspace has room for what products and reductions
+    need meanwhile.
+
+    A kernel is a `gpu.func` of at most 32 `!llvm.ptr`, addresses on the device.
+    It consists of ops of arith, math and scf on scalars of at most 64 bits;
+    `gpu.thread_id x`, `gpu.block_id x` and `y`, `gpu.barrier` in control flow that
+    is the same for all threads of a block, `gpu.shuffle xor` of 32 bits and
+    width 32 that all threads reach; loads and stores of the LLVM dialect with
+    `llvm.getelementptr`, `llvm.extractelement` and `llvm.insertelement` on vectors
+    of 2 or 4; `memref.load` and `memref.store` on workgroup attributions;
+    `llvm.mlir.addressof` of constants of the module. The block size is
+    `known_block_size`, 256 x 1 x 1. Equal kernels are one.
+
+    - An op without a reduction has one thread for every 16 bytes of neighbours
+      where all of them can be loaded at once, else for fewer or single elements.
+    - A reduction of the innermost dimension gives each result to 1 to 32
+      threads, or to a block, that add shuffled partial results; another
+      reduction gives neighbouring results to neighbouring threads, and the
+      results of the threads of a block are added in its memory. If there are too
+      few results to fill a device, the reduced elements are split over
+      several blocks, and a second kernel adds their results.
+      Which element goes to which thread, and the order of all additions, follow
+      from the sizes of the op's dimensions alone: no atomics, and the same bits
+      every time and for every cut.
+    - `weir.scatter_add` adds the rows of an index in the order of the indices:
+      every block takes a share of the table's rows, and looks at all indices.
+    - What else remains (`tensor.insert`, loops over slices at positions that are
+      known later) runs in one block, op by op.
+
+    What bodies may hold, and what is undefined, is as for the host. Sums are not
+    those of the host to the last bit.
+
+    Example: the pass
+
+    ```mlir
+    weir.pipeline @m stages 1 (%tokens = "tokens" : tensor<4096xf32>) {
+      %y = weir.forward 0 (%x = %tokens : tensor<4096xf32>) -> tensor<4096xf32> {
+        %e = tensor.empty() : tensor<4096xf32>
+        %b = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>,
+                                              affine_map<(i) -> (i)>],
+                             iterator_types = ["parallel"]}
+            ins(%x : tensor<4096xf32>) outs(%e : tensor<4096xf32>) {
+        ^bb0(%in: f32, %out: f32):
+          %d = arith.addf %in, %in : f32
+          linalg.yield %d : f32
+        } -> tensor<4096xf32>
+        weir.yield %b : tensor<4096xf32>
+      }
+    }
+    ```
+
+    becomes
+
+    ```mlir
+    module @weir_kernels attributes {weir.device_kernels = ["elementwise_0"]} {
+      gpu.module @weir_device [#nvvm.target<chip = "sm_90a", ...>] {
+        gpu.func @elementwise_0(%x: !llvm.ptr, %y: !llvm.ptr) kernel
+            attributes {known_block_size = array<i32: 256, 1, 1>} {
+          ...
+          %in = llvm.load %from {alignment = 16 : i64} : !llvm.ptr -> vector<4xf32>
+          ...
+      llvm.func @f0(%context: !llvm.ptr, %buffers: !llvm.ptr) {
+        ...
+        llvm.call @weir_cuda_launch_kernel(%context, %launch, %arguments)
+    ```
+  }];
+  let options = [
+    Option<"arch", "arch", "std::string", /*default=*/"\"sm_90a\"",
+           "What the kernels are for, such as sm_90a">,
+    Option<"productWorkspace", "product-workspace", "int64_t",
+           /*default=*/"4 << 20",
+           "Bytes of the workspace of a pass with products that these may use">,
+  ];
+  let dependentDialects = [
+    "::weir::WeirDialect", "::mlir::LLVM::LLVMDialect",
+    "::mlir::NVVM::NVVMDialect", "::mlir::affine::AffineDialect",
+    "::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",
+    "::mlir::cf::ControlFlowDialect", "::mlir::func::FuncDialect",
+    "::mlir::gpu::GPUDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect",
+    "::mlir::vector::VectorDialect",
+  ];
+}
+
+def WeirLowerDevice : Pass<"weir-lower-device", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Lower the kernels of a CUDA device to NVVM";
+  let description = [{
+    Lowers a module that `convert-weir-to-cuda` made to the LLVM and NVVM dialects,
+    for `gpu-module-to-binary` to compile. Functions of math without an
+    instruction call libdevice. Square roots and divisions are rounded as IEEE
+    says, and no multiplication is contracted with an addition, so that kernels
+    give the same bits however ops were fused.
+
+    Example:
+
+    ```mlir
+    gpu.module @weir_device {
+      gpu.func @exponential(%x: !llvm.ptr) kernel
+          attributes {known_block_size = array<i32: 256, 1, 1>} {
+        %a = llvm.load %x : !llvm.ptr -> f32
+        %b = math.exp %a : f32
+        llvm.store %b, %x : f32, !llvm.ptr
+        gpu.return
+      }
+    }
+    ```
+
+    becomes
+
+    ```mlir
+    gpu.module @weir_device {
+      llvm.func @__nv_expf(f32) -> f32
+      llvm.func @exponential(%x: !llvm.ptr)
+          attributes {..., nvvm.kernel, nvvm.maxntid = array<i32: 256, 1, 1>} {
+        %a = llvm.load %x : !llvm.ptr -> f32
+        %b = llvm.call @__nv_expf(%a) : (f32) -> f32
+        llvm.store %b, %x : f32, !llvm.ptr
+        llvm.return
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
+    "::mlir::cf::ControlFlowDialect", "::mlir::vector::VectorDialect",
+  ];
+}
+
 #endif // WEIR_CONVERSION_PASSES_TD

@@ -9,7 +9,6 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
@@ -127,6 +126,12 @@ LogicalResult BufferEmitter::emitView(Operation &op) {
   buffers[op.getResult(0)] = {base, SmallVector<int64_t>(type.getShape()),
                               strides, type.getElementType()};
   return success();
+}
+
+DenseElementsAttr weir::getConstantElements(memref::GetGlobalOp op) {
+  auto global = SymbolTable::lookupNearestSymbolFrom<memref::GlobalOp>(
+      op, op.getNameAttr());
+  return dyn_cast_or_null<DenseElementsAttr>(global.getConstantInitValue());
 }
 
 bool weir::isView(Operation &op) {

@@ -9,6 +9,7 @@
 #define WEIR_LIB_CONVERSION_PASSBODIES_BUFFEREMISSION_H
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
@@ -46,6 +47,7 @@ public:
 
   /// The buffer of a memref, which must have been emitted.
   virtual const Buffer &getBuffer(mlir::Value memref);
+  bool hasBuffer(mlir::Value memref) const { return buffers.contains(memref); }
   /// The value here of a scalar of the body, or null if it has none.
   virtual mlir::Value getScalar(mlir::Value scalar);
   mlir::ImplicitLocOpBuilder &getBuilder() { return builder; }
@@ -68,6 +70,10 @@ protected:
   llvm::DenseMap<mlir::Value, Buffer> buffers;
   mlir::IRMapping scalars;
 };
+
+/// The elements of a constant of a bufferized body, or null if they are not in
+/// the module.
+mlir::DenseElementsAttr getConstantElements(mlir::memref::GetGlobalOp op);
 
 /// Whether `op` is a view of a memref.
 bool isView(mlir::Operation &op);

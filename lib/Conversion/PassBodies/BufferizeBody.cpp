@@ -80,6 +80,8 @@ struct ScatterAddBufferization
     for (int64_t size : cast<MemRefType>(indices->getType()).getShape()) {
       Value bound = arith::ConstantIndexOp::create(rewriter, loc, size);
       auto loop = scf::ForOp::create(rewriter, loc, zero, bound, one);
+      if (position.empty())
+        loop->setAttr(scatterName, rewriter.getUnitAttr());
       position.push_back(loop.getInductionVar());
       rewriter.setInsertionPointToStart(loop.getBody());
     }

@@ -19,6 +19,9 @@ namespace weir {
 inline constexpr llvm::StringLiteral initialValuesName = "weir.initial";
 /// On a `linalg.contract`: writes its output instead of adding to it.
 inline constexpr llvm::StringLiteral overwriteName = "weir.overwrite";
+/// On the outermost loop that `weir.scatter_add` becomes: in the innermost one,
+/// one generic op adds a row of the updates to a row of the table.
+inline constexpr llvm::StringLiteral scatterName = "weir.scatter";
 
 /// Adds what bufferization needs to know of the ops in bodies.
 void registerBodyBufferization(mlir::DialectRegistry &registry);

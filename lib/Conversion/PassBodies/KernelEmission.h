@@ -105,6 +105,7 @@ public:
                            mlir::Value b, mlir::Value c) = 0;
 
 protected:
+  virtual mlir::LogicalResult emitOp(mlir::Operation &op);
   /// What only the target knows: loops, copies, constants, and scalars at the
   /// top of the body.
   virtual mlir::LogicalResult emitTargetOp(mlir::Operation &op) = 0;
@@ -115,7 +116,6 @@ protected:
   KernelConstants &constants;
 
 private:
-  mlir::LogicalResult emitOp(mlir::Operation &op);
   void emitCall(CallKernelOp op);
 
   int64_t numBuffers = 0; ///< without the workspace

@@ -20,6 +20,7 @@
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
@@ -60,6 +61,8 @@ LogicalResult weir::lowerToLLVM(ModuleOp kernels) {
   ConversionTarget exceptExpM1(*context);
   exceptExpM1.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
   exceptExpM1.addIllegalOp<math::ExpM1Op>();
+  exceptExpM1.addLegalOp<gpu::GPUModuleOp>();
+  exceptExpM1.markOpRecursivelyLegal<gpu::GPUModuleOp>();
   if (failed(applyPartialConversion(kernels, exceptExpM1, std::move(libm))))
     return failure();
   LLVMTypeConverter converter(context);
@@ -80,6 +83,7 @@ LogicalResult weir::lowerToLLVM(ModuleOp kernels) {
   populateFuncToLLVMConversionPatterns(converter, patterns);
   ub::populateUBToLLVMConversionPatterns(converter, patterns);
   LLVMConversionTarget target(*context);
-  target.addLegalOp<ModuleOp>();
+  target.addLegalOp<ModuleOp, gpu::GPUModuleOp>();
+  target.markOpRecursivelyLegal<gpu::GPUModuleOp>();
   return applyFullConversion(kernels, target, std::move(patterns));
 }

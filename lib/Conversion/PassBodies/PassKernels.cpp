@@ -63,7 +63,8 @@ static int64_t countProducts(func::FuncOp function) {
 }
 
 FailureOr<int64_t> weir::prepareBody(func::FuncOp function, StringRef name,
-                                     const KernelTarget &target) {
+                                     const KernelTarget &target,
+                                     llvm::function_ref<void()> adapt) {
   if (failed(generalizeBody(function, target.name)))
     return failure();
   int64_t numOps = countLoops(function);
@@ -71,6 +72,8 @@ FailureOr<int64_t> weir::prepareBody(func::FuncOp function, StringRef name,
   int64_t numLoops = countLoops(function);
   if (failed(bufferizeBody(function, target.name)))
     return failure();
+  if (adapt)
+    adapt();
   int64_t workspaceBytes = planWorkspace(function);
   remark::passed(function.getLoc(),
                  remark::RemarkOpts::name("fusion").category(target.category))

@@ -33,10 +33,12 @@ llvm::LogicalResult compilePasses(mlir::ModuleOp module,
                                   CompileBody compile);
 
 /// The steps that all targets share: fuses, bufferizes, and plans the
-/// temporaries of a body function. Returns the bytes of these.
+/// temporaries of a body function. Returns the bytes of these. `adapt` may
+/// change what bufferization made, before the plan.
 llvm::FailureOr<int64_t> prepareBody(mlir::func::FuncOp function,
                                      llvm::StringRef name,
-                                     const KernelTarget &target);
+                                     const KernelTarget &target,
+                                     llvm::function_ref<void()> adapt = {});
 
 } // namespace weir
 

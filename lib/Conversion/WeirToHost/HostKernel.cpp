@@ -41,12 +41,9 @@ LogicalResult HostKernelEmitter::emitTargetOp(Operation &op) {
 
 /// A tensor of constants is a global of the kernels module.
 LogicalResult HostKernelEmitter::emitConstant(memref::GetGlobalOp op) {
-  auto global = SymbolTable::lookupNearestSymbolFrom<memref::GlobalOp>(
-      op, op.getNameAttr());
   MemRefType type = op.getType();
   Type element = type.getElementType();
-  auto values =
-      dyn_cast_or_null<DenseElementsAttr>(global.getConstantInitValue());
+  DenseElementsAttr values = getConstantElements(op);
   if (!values)
     return op.emitOpError("cannot be compiled for the host: the elements of a "
                           "constant must be in the module");
