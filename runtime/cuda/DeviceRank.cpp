@@ -422,7 +422,9 @@ int64_t DeviceRank::passBefore(int64_t action) const {
 
 /// A started transfer that is not over holds the compute stream up at its wait,
 /// unless the start of one behind the wait has been reached. If none does, the
-/// stream is in a pass before the first start that has not been reached.
+/// stream is in a pass before the first start that has not been reached. A
+/// start mark lies behind the transfers before it in its queue, so it says
+/// nothing while one of these is open.
 int64_t DeviceRank::currentAction() const {
   const int64_t numActions = loop.table.actions(device).size();
   if (int64_t known = culprit.load(std::memory_order_relaxed); known >= 0)
@@ -435,16 +437,21 @@ int64_t DeviceRank::currentAction() const {
     return numActions;
   int64_t front = limit;
   std::vector<const PlannedTransfer *> open;
+  std::vector<bool> isOpen(plan.numStreams, false);
   for (size_t i = 0; i < plan.transfers.size(); ++i) {
     const PlannedTransfer &transfer = plan.transfers[i];
     if (transfer.startAction >= limit)
       break;
+    if (plan.hasMarks && isOpen[transfer.stream])
+      continue;
     if (!hasReached(transfer.startEvent, StepPlan::startMark(i))) {
       front = transfer.startAction;
       break;
     }
-    if (!hasReached(transfer.doneEvent, StepPlan::doneMark(i)))
+    if (!hasReached(transfer.doneEvent, StepPlan::doneMark(i))) {
       open.push_back(&transfer);
+      isOpen[transfer.stream] = true;
+    }
   }
   int64_t blocked = front;
   for (const PlannedTransfer *transfer : open)
@@ -516,8 +523,12 @@ Status DeviceRank::waitForStreams() {
   auto deadline = Clock::now() + std::chrono::duration<double>(std::min(
                                      longestGrace, loop.options.timeout));
   for (const Stream &stream : resources.streams)
-    while (cudaStreamQuery(stream.get()) == cudaErrorNotReady) {
-      if (Clock::now() > deadline)
+    while (true) {
+      cudaError_t state = cudaStreamQuery(stream.get());
+      if (state == cudaSuccess)
+        break;
+      // A device that has failed says nothing of its streams any more.
+      if (state != cudaErrorNotReady || Clock::now() > deadline)
         return fail("work is left on the device");
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }

@@ -46,6 +46,7 @@ struct CudaExecutor::State {
   std::unique_ptr<Store> store;
   ProcessGroup *group = nullptr; /* loop.processes */
   CopyMeeting meeting;
+  int multiprocessors = 1;
   bool useCopies = false, hasRun = false, hasFailed = false;
   RankSetting setting;
   /// By device: bytes that were free before, and that training took.
@@ -193,7 +194,8 @@ Status CudaExecutor::makeTransport(DeviceRank &rank) {
   State &s = *state;
   if (!s.useCopies) {
     rank.transport = std::make_unique<NcclTransport>(
-        s.job->table, rank.resources, *s.store, s.job->options.timeout);
+        s.job->table, rank.resources, *s.store, s.multiprocessors,
+        s.job->options.timeout);
     return {};
   }
   auto transport =

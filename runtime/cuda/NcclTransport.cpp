@@ -27,18 +27,21 @@ static constexpr int64_t mostConcurrentKernels = 28;
 /// does not is inside the device's driver and comes back by the abort itself.
 static constexpr auto patienceOfAbort = std::chrono::milliseconds(500);
 
-int weir::runtime::cuda::maxTransferBlocks(const Table &table) {
+int weir::runtime::cuda::maxTransferBlocks(const Table &table,
+                                           int64_t multiprocessors) {
   int64_t most = 1;
   for (int64_t device = 0; device < table.numDevices(); ++device)
     most = std::max(most, numQueues(table, device));
   return static_cast<int>(
-      std::clamp<int64_t>(multiprocessorsForTransfers / most, 1, mostBlocks));
+      std::clamp(std::min(multiprocessorsForTransfers, multiprocessors) / most,
+                 int64_t(1), mostBlocks));
 }
 
 int64_t weir::runtime::cuda::mostTransfersInFlight(const Table &table,
                                                    int64_t multiprocessors) {
-  return std::clamp<int64_t>(multiprocessors / maxTransferBlocks(table), 1,
-                             mostConcurrentKernels);
+  return std::clamp<int64_t>(multiprocessors /
+                                 maxTransferBlocks(table, multiprocessors),
+                             1, mostConcurrentKernels);
 }
 
 std::vector<std::vector<QueuePair>>
@@ -69,9 +72,10 @@ weir::runtime::cuda::queueRounds(const Table &table) {
 //===----------------------------------------------------------------------===//
 
 NcclTransport::NcclTransport(const Table &table, PlanResources &resources,
-                             Store &store, double timeout)
+                             Store &store, int64_t multiprocessors,
+                             double timeout)
     : table(table), resources(resources), rank(resources.plan->device),
-      store(store), timeout(timeout) {
+      store(store), multiprocessors(multiprocessors), timeout(timeout) {
   queues.resize(resources.plan->numQueues());
   for (const PlannedTransfer &transfer : resources.plan->transfers)
     queues[transfer.stream - 1] = {nullptr, transfer.peer, transfer.isSend};
@@ -177,7 +181,7 @@ Status NcclTransport::split(const std::vector<QueuePair> &round) {
     }
   ncclConfig_t config = makeConfig();
   config.minCTAs = 1;
-  config.maxCTAs = maxTransferBlocks(table);
+  config.maxCTAs = maxTransferBlocks(table, multiprocessors);
   // Shared resources would make queues wait for each other.
   config.splitShare = 0;
   const std::string what =

@@ -15,11 +15,11 @@
 // together, on every device:
 //
 //  * There is at most one kernel per queue, since its stream is in order. With
-//    Q queues on the busiest device, each kernel gets at most max(1, 32 / Q)
-//    blocks (maxCTAs), no more than 8. Kernels of passes do not count: they
-//    wait for nothing, so they end.
-//  * A device with M multiprocessors holds at least M blocks; so M / maxCTAs
-//    transfers fit, and no more than 28, for a device has 32 hardware queues
+//    Q queues on the busiest device and M multiprocessors, each kernel gets at
+//    most max(1, min(32, M) / Q) blocks (maxCTAs), no more than 8. Kernels of
+//    passes do not count: they wait for nothing, so they end.
+//  * A device holds at least M blocks; so M / maxCTAs transfers fit, and no
+//  more than 28, for a device has 32 hardware queues
 //    (CUDA_DEVICE_MAX_CONNECTIONS), some of which are needed for the rest.
 //    Where a rank has more queues than that, the start of each transfer waits
 //    for the end of the one so many before it
@@ -46,8 +46,9 @@
 
 namespace weir::runtime::cuda {
 
-/// Blocks of a transfer's kernel at most, for a table's programs.
-int maxTransferBlocks(const Table &table);
+/// Blocks of a transfer's kernel at most, for a table's programs; devices with
+/// `multiprocessors` each.
+int maxTransferBlocks(const Table &table, int64_t multiprocessors);
 
 /// Transfers that fit on a device with `multiprocessors` at once.
 int64_t mostTransfersInFlight(const Table &table, int64_t multiprocessors);
@@ -61,7 +62,7 @@ class NcclTransport : public DeviceTransport {
 public:
   /// `store` is shared by all ranks; `timeout` in seconds.
   NcclTransport(const Table &table, PlanResources &resources, Store &store,
-                double timeout);
+                int64_t multiprocessors, double timeout);
   ~NcclTransport() override;
 
   Status connect() override;
@@ -96,6 +97,7 @@ private:
   PlanResources &resources;
   const int64_t rank;
   Store &store;
+  const int64_t multiprocessors;
   const double timeout;
 
   /// Of every call that takes a communicator: abort() ends them all.
