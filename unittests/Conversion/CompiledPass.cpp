@@ -21,6 +21,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/Error.h"
 
+#include <cmath>
 #include <cstring>
 #include <random>
 #include <stdexcept>
@@ -30,8 +31,8 @@ using namespace weir;
 
 static int64_t productCount = 0;
 
-static void countProducts(weir_context *context, const weir_product *product,
-                          const void *a, const void *b, void *c) {
+void countProduct(weir_context *context, const weir_product *product,
+                  const void *a, const void *b, void *c) {
   ++productCount;
   multiplyNaively(context, product, a, b, c);
 }
@@ -42,6 +43,7 @@ struct CompiledPasses::Parts {
   MLIRContext context;
   OwningOpRef<ModuleOp> module;
   std::unique_ptr<HostJit> jit;
+  std::shared_ptr<void> loaded;
 };
 
 CompiledPasses::~CompiledPasses() = default;
@@ -70,7 +72,7 @@ CompiledPasses::CompiledPasses(const std::string &text)
   require(bool(parts->module), "cannot parse");
   PassManager manager(&context);
   manager.addPass(createWeirFixRounding());
-  manager.addPass(createConvertWeirToHost());
+  getTarget().addConversion(manager);
   require(succeeded(manager.run(*parts->module)), "cannot convert");
   parts->module->walk(
       [&](StagePassOpInterface pass) { passes.push_back(pass); });
@@ -83,9 +85,15 @@ CompiledPasses::CompiledPasses(const std::string &text)
   std::vector<StringRef> order(names.begin(), names.end());
   const char table[] = {'t', 'a', 'b', 'l', 'e'};
   auto jit = HostJit::create({getKernelsModule(*parts->module), table, order},
-                             &countProducts);
+                             &countProduct);
   require(bool(jit), "cannot compile");
   parts->jit = std::move(*jit);
+  parts->loaded = getTarget().load(
+      getKernelsModule(*parts->module), [&](const std::string &name) {
+        llvm::Expected<weir_kernel> address = parts->jit->lookup(name);
+        require(bool(address), "cannot find " + name);
+        return reinterpret_cast<void *>(*address);
+      });
 }
 
 static int64_t getElementSize(Type type) {
@@ -148,10 +156,12 @@ void CompiledPasses::run(size_t index, std::vector<Bytes> &buffers) {
   // Each buffer lies between guards that must stay as they are.
   constexpr int64_t guard = 128;
   constexpr char mark = '\x5a';
-  std::vector<std::unique_ptr<char[]>> memory;
+  using Release = void (*)(char *);
+  std::vector<std::unique_ptr<char, Release>> memory;
   std::vector<void *> addresses;
   auto place = [&](int64_t size) {
-    memory.push_back(std::make_unique<char[]>(size + 2 * guard + 64));
+    memory.emplace_back(getTarget().allocate(size + 2 * guard + 64),
+                        getTarget().release);
     char *start = memory.back().get();
     std::memset(start, mark, size + 2 * guard + 64);
     auto address = reinterpret_cast<uintptr_t>(start) + guard;
@@ -170,7 +180,8 @@ void CompiledPasses::run(size_t index, std::vector<Bytes> &buffers) {
     std::memset(addresses.back(), '\xff', bytes);
     sizes.push_back(bytes);
   }
-  (*kernel)(nullptr, addresses.data());
+  (*kernel)(static_cast<weir_context *>(parts->loaded.get()), addresses.data());
+  getTarget().wait();
   for (auto [address, size] : llvm::zip(addresses, sizes)) {
     const char *start = static_cast<const char *>(address);
     for (int64_t i = 1; i <= guard / 2; ++i)
@@ -181,6 +192,53 @@ void CompiledPasses::run(size_t index, std::vector<Bytes> &buffers) {
     std::memcpy(bytes.data(), address, bytes.size());
 }
 
+/// Whether two elements are the same, or numbers that are near enough.
+static bool areNear(Type element, const char *is, const char *should) {
+  if (std::memcmp(is, should, getElementSize(element)) == 0)
+    return true;
+  double tolerance = getTarget().tolerance;
+  if (tolerance == 0 || !isa<FloatType>(element))
+    return false;
+  auto read = [&](const char *memory) -> double {
+    if (element.isF32()) {
+      float value;
+      std::memcpy(&value, memory, sizeof(value));
+      return value;
+    }
+    double value;
+    std::memcpy(&value, memory, sizeof(value));
+    return value;
+  };
+  double a = read(is), b = read(should);
+  if (std::isnan(a) || std::isnan(b))
+    return std::isnan(a) && std::isnan(b);
+  return a == b || std::abs(a - b) <= tolerance * std::max(1.0, std::abs(b));
+}
+
+/// The number of the first byte of a buffer that is wrong, or -1.
+static int64_t findDifference(Type type, const Bytes &is, const Bytes &should) {
+  auto find = [&](RankedTensorType tensor, int64_t from) -> int64_t {
+    int64_t size = getElementSize(tensor.getElementType());
+    for (int64_t i = 0; i < tensor.getNumElements(); ++i)
+      if (!areNear(tensor.getElementType(), is.data() + from + i * size,
+                   should.data() + from + i * size))
+        return from + i * size;
+    return -1;
+  };
+  if (auto tensor = dyn_cast<RankedTensorType>(type))
+    return find(tensor, 0);
+  auto bundle = cast<BundleType>(type);
+  for (auto [member, offset] :
+       llvm::zip(bundle.getMembers(), getMemberOffsets(bundle)))
+    if (int64_t byte = find(member, offset); byte >= 0)
+      return byte;
+  // Padding stays as it was.
+  for (size_t i = 0; getTarget().tolerance == 0 && i < is.size(); ++i)
+    if (is[i] != should[i])
+      return i;
+  return -1;
+}
+
 std::string compareWithInterpreter(const std::string &text, Filling filling) {
   CompiledPasses compiled(text);
   for (size_t index = 0; index < compiled.size(); ++index) {
@@ -188,17 +246,23 @@ std::string compareWithInterpreter(const std::string &text, Filling filling) {
     std::vector<Bytes> expected = buffers;
     compiled.run(index, buffers);
     interpretPass(compiled.getPass(index), expected);
-    for (size_t number = 0; number < buffers.size(); ++number)
-      for (size_t i = 0; i < buffers[number].size(); ++i)
-        if (buffers[number][i] != expected[number][i]) {
-          float is, should;
-          std::memcpy(&is, &buffers[number][i / 4 * 4], 4);
-          std::memcpy(&should, &expected[number][i / 4 * 4], 4);
-          return "pass " + std::to_string(index) + ", buffer " +
-                 std::to_string(number) + ", byte " + std::to_string(i) + ": " +
-                 std::to_string(is) + " (as f32), expected " +
-                 std::to_string(should);
-        }
+    size_t number = 0;
+    for (const PassBuffer &buffer : getPassBuffers(compiled.getPass(index))) {
+      if (buffer.kind == PassBuffer::Kind::Workspace)
+        continue;
+      const Bytes &is = buffers[number], &should = expected[number];
+      int64_t i = findDifference(buffer.type, is, should);
+      if (i >= 0) {
+        float wrong, right;
+        std::memcpy(&wrong, &is[i / 4 * 4], 4);
+        std::memcpy(&right, &should[i / 4 * 4], 4);
+        return "pass " + std::to_string(index) + ", buffer " +
+               std::to_string(number) + ", byte " + std::to_string(i) + ": " +
+               std::to_string(wrong) + " (as f32), expected " +
+               std::to_string(right);
+      }
+      ++number;
+    }
   }
   return "";
 }

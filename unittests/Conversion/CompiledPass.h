@@ -13,6 +13,7 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
+#include "mlir/Pass/PassManager.h"
 
 #include <memory>
 #include <string>
@@ -24,6 +25,31 @@ struct Filling {
   int64_t below = 4;
   uint64_t seed = 1;
 };
+
+/// A target as the tests see it. The programs of tests differ in which one they
+/// are linked with.
+struct PassTarget {
+  /// Adds the conversion of the passes to a pipeline.
+  void (*addConversion)(mlir::PassManager &passes);
+  /// The context that passes of what was compiled are called with; `lookup`
+  /// finds a symbol of it.
+  std::shared_ptr<void> (*load)(
+      mlir::ModuleOp kernels,
+      llvm::function_ref<void *(const std::string &name)> lookup);
+  /// Memory for buffers, which the test can read and write.
+  char *(*allocate)(int64_t bytes);
+  void (*release)(char *memory);
+  /// Waits until a pass is done; throws what went wrong.
+  void (*wait)();
+  /// How far a number may be from the interpreter's, relative to the larger of
+  /// it and 1.
+  double tolerance;
+};
+const PassTarget &getTarget();
+
+/// multiplyNaively, counted for CompiledPasses::numProducts().
+void countProduct(weir_context *context, const weir_product *product,
+                  const void *a, const void *b, void *c);
 
 /// Passes written as text, compiled into this process.
 class CompiledPasses {
@@ -54,8 +80,9 @@ private:
   std::vector<weir::StagePassOpInterface> passes;
 };
 
-/// Compiles `text` and compares every pass with the interpreter, byte by byte.
-/// Returns what differs, or an empty string.
+/// Compiles `text` and compares every pass with the interpreter, byte by byte,
+/// or within the tolerance of the target. Returns what differs, or an empty
+/// string.
 std::string compareWithInterpreter(const std::string &text,
                                    Filling filling = {});
 
