@@ -187,9 +187,13 @@ void RunLoop::failAll(const std::string &message) {
     hasFailed = true;
   }
   changed.notify_all();
+  // Before the others see that connections end.
+  if (isFirst) {
+    std::string cause = processes->announceFailure(message);
+    std::lock_guard lock(mutex);
+    failure = cause;
+  }
   abort();
-  if (isFirst)
-    processes->announceFailure(message);
 }
 
 //===----------------------------------------------------------------------===//

@@ -259,6 +259,7 @@ static Status train(const weir_module &module, const Options &options,
     // the process takes itself down around it.
     std::fprintf(stderr, "error: %s\n", status.message().c_str());
     std::fflush(nullptr);
+    trainer->leaveHungRanks();
     std::_Exit(1);
   }
   trainer->measureMemory();

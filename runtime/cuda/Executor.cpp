@@ -284,6 +284,11 @@ bool CudaExecutor::hasHungRank() const {
   return false;
 }
 
+void CudaExecutor::leaveHungRanks() {
+  state->group->leave(
+      std::min(patienceAfterFailure, state->job->options.timeout));
+}
+
 std::string CudaExecutor::ownFile(const std::string &path) const {
   if (state->placement.numProcesses == 1)
     return path;

@@ -57,6 +57,7 @@ public:
   Status prepare() override;
   Status run(const RunEvents &events) override;
   bool hasHungRank() const override;
+  void leaveHungRanks() override;
   bool writesFiles() const override { return group().isRoot(); }
   std::string ownFile(const std::string &path) const override;
   Status collectParameters(std::vector<NamedTensor> &parameters) override;

@@ -31,6 +31,9 @@ using Clock = std::chrono::steady_clock;
 static constexpr int64_t longestName = 1 << 12;
 static constexpr int64_t longestValue = int64_t(1) << 40;
 
+/// Seconds after which process 0, which answers at once, is taken to be gone.
+static constexpr time_t longestAnswer = 10;
+
 namespace {
 
 enum Operation : int64_t { Hello, Put, Look, Leave };
@@ -121,7 +124,7 @@ private:
 
   void acceptAll();
   void serve(Peer &peer);
-  bool answer(Connection &connection, int64_t &process);
+  bool answer(Connection &connection, int64_t &process, bool &hasLeft);
 
   const int listener;
   std::atomic<bool> isClosing = false;
@@ -134,7 +137,11 @@ private:
 
 class Client : public Store {
 public:
-  explicit Client(int descriptor) : connection(descriptor) {}
+  explicit Client(int descriptor) : connection(descriptor) {
+    timeval longest = {longestAnswer, 0};
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &longest, sizeof(longest));
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &longest, sizeof(longest));
+  }
   ~Client() override { leave(); }
 
   Status hello(int64_t process) {
@@ -198,18 +205,21 @@ void Server::acceptAll() {
 
 void Server::serve(Peer &peer) {
   int64_t process = -1;
-  while (answer(peer.connection, process))
+  bool hasLeft = false;
+  while (answer(peer.connection, process, hasLeft))
     ;
-  // It has left, or was none of ours, or nobody is interested any more.
-  if (process < 0 || isClosing)
+  // It may be none of ours.
+  if (process < 0)
     return;
-  (void)values->put(failureName,
-                    "process " + std::to_string(process) + " has ended");
+  (void)values->put(leftName(process), "");
+  if (!hasLeft && !isClosing)
+    (void)values->put(failureName,
+                      "process " + std::to_string(process) + " has ended");
 }
 
 /// Answers one request. False if there is no more to come. `process` becomes
-/// known by its hello, and -1 when it leaves.
-bool Server::answer(Connection &connection, int64_t &process) {
+/// known by its hello.
+bool Server::answer(Connection &connection, int64_t &process, bool &hasLeft) {
   int64_t operation = -1;
   std::string name, value;
   if (!connection.receiveNumber(operation) ||
@@ -235,7 +245,7 @@ bool Server::answer(Connection &connection, int64_t &process) {
     (void)values->look(name, found);
     break;
   case Leave:
-    process = -1;
+    hasLeft = true;
     break;
   default:
     return false;

@@ -14,7 +14,7 @@
 //   answer    1 if the value is there, length of value, value
 //
 // A connection that ends before its process has said that it leaves is a
-// failure of that process, and put as one.
+// failure of that process, and put as one; either way the process has left.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,9 +24,6 @@
 #include "Store.h"
 
 namespace weir::runtime::cuda {
-
-/// The name under which a failure is put.
-inline constexpr const char *failureName = "failure";
 
 /// See meet().
 Status meetAtPort(const std::string &host, int64_t port, int64_t process,

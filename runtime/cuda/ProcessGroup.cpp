@@ -6,7 +6,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "ProcessGroup.h"
-#include "PortStore.h"
 
 #include <algorithm>
 #include <cstring>
@@ -65,9 +64,13 @@ bool ProcessGroup::isTime() {
 // Failures and stops
 //===----------------------------------------------------------------------===//
 
-void ProcessGroup::announceFailure(const std::string &message) {
-  if (placement.numProcesses > 1)
-    (void)store.put(failureName, message);
+std::string ProcessGroup::announceFailure(const std::string &message) {
+  if (placement.numProcesses == 1)
+    return message;
+  (void)store.put(failureName, message);
+  std::optional<std::string> first;
+  (void)store.look(failureName, first);
+  return first.value_or(message);
 }
 
 std::optional<std::string> ProcessGroup::failure() {
@@ -183,17 +186,14 @@ ProcessGroup::gatherParameters(std::vector<std::vector<std::byte>> &values) {
 void ProcessGroup::leave(double patience) {
   if (placement.numProcesses == 1)
     return;
-  auto nameOf = [](int64_t process) {
-    return "left." + std::to_string(process);
-  };
-  (void)store.put(nameOf(placement.process), "");
+  (void)store.put(leftName(placement.process), "");
   if (placement.process == 0) {
     auto deadline = Clock::now() + std::chrono::duration<double>(patience);
     for (int64_t process = 1; process < placement.numProcesses; ++process) {
       double left =
           std::chrono::duration<double>(deadline - Clock::now()).count();
       std::string ignored;
-      (void)store.get(nameOf(process), std::max(left, 0.0), "", ignored);
+      (void)store.get(leftName(process), std::max(left, 0.0), "", ignored);
     }
   }
   store.leave();

@@ -41,7 +41,7 @@ public:
   ProcessGroup(const Table &table, const Placement &placement, Store &store,
                double timeout);
 
-  void announceFailure(const std::string &message) override;
+  std::string announceFailure(const std::string &message) override;
   std::optional<std::string> failure() override;
   bool isStopRequested(bool here) override;
   std::optional<int64_t> lastStep(int64_t highestHere) override;

@@ -26,6 +26,13 @@
 
 namespace weir::runtime::cuda {
 
+/// The names under which the first failure is put, and that a process needs the
+/// others no more.
+inline constexpr const char *failureName = "failure";
+inline std::string leftName(int64_t process) {
+  return "left." + std::to_string(process);
+}
+
 /// Any thread may use it. Names are made of letters, digits, '-' and '.'.
 class Store {
 public:

@@ -7,7 +7,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "Store.h"
-#include "PortStore.h"
 #include "TemporaryDirectory.h"
 
 #include <gtest/gtest.h>

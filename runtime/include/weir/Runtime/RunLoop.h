@@ -110,8 +110,11 @@ class Processes {
 public:
   virtual ~Processes() = default;
 
-  /// Tells the others of a failure here. Any thread may call it, once.
-  virtual void announceFailure(const std::string & /*message*/) {}
+  /// Tells the others of a failure here, and returns the one that counts: the
+  /// first of all processes. Any thread may call it, once.
+  virtual std::string announceFailure(const std::string &message) {
+    return message;
+  }
   /// A failure that another process has announced.
   virtual std::optional<std::string> failure() { return std::nullopt; }
 

@@ -35,6 +35,8 @@ public:
   /// Trains; see RunLoop.
   virtual Status run(const RunEvents &events) = 0;
   virtual bool hasHungRank() const = 0;
+  /// Before the process ends in spite of a rank that hangs.
+  virtual void leaveHungRanks() {}
 
   /// Whether this process, of those that train together, reports and writes.
   virtual bool writesFiles() const { return true; }
