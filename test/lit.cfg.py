@@ -74,6 +74,16 @@ if python_has("jax", "numpy", "safetensors"):
 if python_has("jsonschema"):
     config.available_features.add("jsonschema")
 
+# A CUDA toolkit, which needs no GPU: its assembler and its functions of math.
+toolkit = os.environ.get("CUDA_HOME", "/usr/local/cuda")
+ptxas = os.path.join(toolkit, "bin", "ptxas")
+if os.access(ptxas, os.X_OK) and os.path.exists(
+    os.path.join(toolkit, "nvvm", "libdevice", "libdevice.10.bc")
+):
+    config.available_features.add("ptxas")
+    config.substitutions.append(("%ptxas", f"'{ptxas}'"))
+    config.environment["CUDA_HOME"] = toolkit
+
 # Features with a machine behind them.
 if shutil.which("nvidia-smi"):
     config.available_features.add("cuda")
