@@ -59,10 +59,12 @@ void RunLoop::rankMain(Rank &rank) {
 /// Whether a rank shall run `step`. When a stop is asked for, all ranks end
 /// with the highest step that any of them has begun: the others need it to end.
 bool RunLoop::beginStep(int64_t step) {
+  if (step > options.steps)
+    return false;
   std::unique_lock lock(mutex);
   if (stopRequested && step > highestStep)
     changed.wait(lock, [&] { return hasFailed || lastStep; });
-  if (hasFailed || step > options.steps || (lastStep && step > *lastStep))
+  if (hasFailed || (lastStep && step > *lastStep))
     return false;
   highestStep = std::max(highestStep, step);
   return true;
@@ -397,9 +399,13 @@ Status RunLoop::run(const RunEvents &events,
     }
     watch(lock);
   }
-  if (!hasFailed)
-    return {};
-  return Status::failure(failure);
+  if (hasFailed)
+    return Status::failure(failure);
+  // Others may stop and ask how far this process has got.
+  int64_t highest = highestStep;
+  lock.unlock();
+  (void)processes->lastStep(highest);
+  return {};
 }
 
 bool RunLoop::isFailing() {

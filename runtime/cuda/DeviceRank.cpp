@@ -166,9 +166,7 @@ void DeviceRank::beginStep(int64_t step) {
   this->step.store(step, std::memory_order_relaxed);
 }
 
-bool DeviceRank::failAt(int64_t action, const Status &status) {
-  if (action >= 0)
-    culprit.store(action, std::memory_order_relaxed);
+bool DeviceRank::failHere(const Status &status) {
   loop.failRank(*this, status.message());
   return false;
 }
@@ -183,17 +181,17 @@ bool DeviceRank::runStep(int64_t step) {
   else if (mode == GraphMode::Step)
     status = captureStep(step);
   if (status.failed())
-    return failAt(-1, status);
+    return failHere(status);
 
   Clock::time_point begin = Clock::now();
   if (status = issueStep(step, mode); status.failed())
-    return failAt(issued.load(std::memory_order_relaxed), status);
+    return failHere(status);
   issued.store(numActions, std::memory_order_relaxed);
   action.store(numActions, std::memory_order_relaxed);
   if (step < loop.options.steps)
     drawInputs(step + 1);
   if (status = waitForEnd(); status.failed())
-    return failAt(-1, status);
+    return failHere(status);
   double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
 
   if (loop.job->trace)
@@ -203,7 +201,7 @@ bool DeviceRank::runStep(int64_t step) {
   if (!status.failed())
     status = schedule.note(step, seconds, *setting.store, loop.options.timeout,
                            [&] { return !loop.isFailing(); });
-  return status.failed() ? failAt(-1, status) : true;
+  return status.failed() ? failHere(status) : true;
 }
 
 Status DeviceRank::issueStep(int64_t step, GraphMode mode) {
@@ -236,6 +234,8 @@ Status DeviceRank::issueAll(int64_t step, GraphMode mode, bool isTraced) {
       status = issue(step, mode, operation);
     if (!status.failed() && isTraced)
       status = trace.after(resources, i);
+    if (status.failed())
+      culprit.store(operation.action, std::memory_order_relaxed);
   }
   return status;
 }
@@ -340,8 +340,10 @@ Status DeviceRank::capturePasses() {
       if (Status status = capture(
               resources.compute(), [&] { return callPass(i); },
               "'" + loop.table.describe(device, i) + "'", graph);
-          status.failed())
+          status.failed()) {
+        culprit.store(i, std::memory_order_relaxed);
         return status;
+      }
     passGraphs[i] = &graph;
   }
   return {};

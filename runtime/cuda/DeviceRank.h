@@ -88,7 +88,7 @@ private:
   Status lookAtTransfers();
   bool hasReached(int64_t event, int64_t mark) const;
   int64_t passBefore(int64_t action) const;
-  bool failAt(int64_t action, const Status &status);
+  bool failHere(const Status &status);
 
   RunLoop &loop;
   RankSetting &setting;

@@ -268,6 +268,22 @@ TEST_F(CudaExecutorTest, FailedKernelsNameThePass) {
       << outcome.error;
 }
 
+// A step of rank 1 has seven launches, so the eighth is in the first capture.
+TEST_F(CudaExecutorTest, FailedCapturesSayOfWhat) {
+  for (auto [choice, what] :
+       {std::pair(cuda::GraphChoice::Pass,
+                  "rank 1 at 'F s1 mb 0' of step 2: capturing 'F s1 mb 0': "
+                  "launch of kernel 1: "),
+        std::pair(cuda::GraphChoice::Step,
+                  "rank 1 at 'F s1 mb 0' of step 2: capturing the step: launch "
+                  "of kernel 1: ")}) {
+    cudaOptions.graphs = choice;
+    weir_emulated_set_faults("launch:1:8");
+    std::string error = run(makeChain(2, 2)).error;
+    EXPECT_NE(error.find(what), std::string::npos) << error;
+  }
+}
+
 TEST_F(CudaExecutorTest, KernelsThatFailLaterEndTheRank) {
   cudaOptions.graphs = cuda::GraphChoice::None;
   weir_emulated_set_faults("kernel:1:30");
