@@ -51,9 +51,21 @@ extern "C" void weir_cuda_launch_kernel(weir_context *context,
 extern "C" void weir_cuda_multiply(weir_context *context,
                                    const weir_cuda_product *product,
                                    const void *a, const void *b, void *c,
-                                   void *, void *, void *) {
+                                   void *bias, void *, void *) {
   check(cudaDeviceSynchronize());
-  countProduct(context, &product->product, a, b, c);
+  const weir_product &shape = product->product;
+  countProduct(context, &shape, a, b, c);
+  if (product->epilogue == WEIR_CUDA_EPILOGUE_NONE)
+    return;
+  auto add = [&](auto *matrix, const auto *row) {
+    for (int64_t i = 0; i < shape.m; ++i)
+      for (int64_t j = 0; j < shape.n; ++j)
+        matrix[i * shape.c_stride_m + j * shape.c_stride_n] += row[j];
+  };
+  if (shape.element_type == WEIR_F32)
+    add(static_cast<float *>(c), static_cast<const float *>(bias));
+  else
+    add(static_cast<double *>(c), static_cast<const double *>(bias));
 }
 
 static std::shared_ptr<void>
@@ -76,6 +88,7 @@ const PassTarget &getTarget() {
         weir::ConvertWeirToCUDAOptions options;
         options.arch = "emulated";
         options.productWorkspace = 0;
+        options.fuseBias = true;
         passes.addPass(weir::createConvertWeirToCUDA(options));
         passes.addNestedPass<ModuleOp>(weir::createConvertGPUToEmulated());
       },

@@ -117,7 +117,9 @@ TEST(Product, Forms) {
         text.replace(at, 3, "0");
       int64_t before = CompiledPasses::numProducts();
       EXPECT_EQ(compareExactly(text), "") << text;
-      EXPECT_EQ(CompiledPasses::numProducts() - before, c.calls) << text;
+      // A device computes a product in loops where its library cannot take it.
+      if (getTarget().tolerance == 0)
+        EXPECT_EQ(CompiledPasses::numProducts() - before, c.calls) << text;
     }
 }
 

@@ -181,6 +181,13 @@ def ConvertWeirToCUDA : Pass<"convert-weir-to-cuda", "::mlir::ModuleOp"> {
     `llvm.mlir.addressof` of constants of the module. The block size is
     `known_block_size`, 256 x 1 x 1. Equal kernels are one.
 
+    Products are those that cuBLASLt can take: a matrix of each operand must be
+    dense in one dimension; others become loops. With `fuse-bias`, a product
+    that nothing reads but an op that adds a row of a parameter to it has the
+    row as its bias. The library may then choose another algorithm, which adds in
+    another order, so that bits depend on whether the model is cut between the
+    two.
+
     - An op without a reduction has one thread for every 16 bytes of neighbours
       where all of them can be loaded at once, else for fewer or single elements.
     - A reduction of the innermost dimension gives each result to 1 to 32
@@ -240,6 +247,9 @@ def ConvertWeirToCUDA : Pass<"convert-weir-to-cuda", "::mlir::ModuleOp"> {
     Option<"productWorkspace", "product-workspace", "int64_t",
            /*default=*/"4 << 20",
            "Bytes of the workspace of a pass with products that these may use">,
+    Option<"fuseBias", "fuse-bias", "bool", /*default=*/"false",
+           "Let products add the rows that are added to them alone, where both "
+           "are in one pass">,
   ];
   let dependentDialects = [
     "::weir::WeirDialect", "::mlir::LLVM::LLVMDialect",

@@ -122,6 +122,23 @@ private:
   mlir::Value workspace;
 };
 
+/// A dimension of a product and its strides in A, B and C, in elements.
+struct ProductDim {
+  int64_t size;
+  int64_t a = 0, b = 0, c = 0;
+};
+
+/// How a `linalg.contract` on memrefs becomes products: m, n, k and the batch
+/// are in their descriptor, which is called for every position of the other
+/// loops.
+struct ProductPlan {
+  ProductDim m, n, k;
+  llvm::SmallVector<ProductDim> batch;
+  llvm::SmallVector<ProductDim> outer;   ///< loops over results
+  llvm::SmallVector<ProductDim> reduced; ///< loops over what is added
+};
+ProductPlan planProduct(mlir::linalg::ContractOp op);
+
 /// Emits the products that `op` takes.
 mlir::LogicalResult emitContract(mlir::linalg::ContractOp op,
                                  KernelEmitter &kernel);

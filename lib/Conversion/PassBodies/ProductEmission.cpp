@@ -23,13 +23,9 @@ static constexpr int64_t numProductFields =
 // Dimensions
 //===----------------------------------------------------------------------===//
 
-namespace {
+using Dim = ProductDim;
 
-/// A dimension of a product and its strides in A, B and C, in elements.
-struct Dim {
-  int64_t size;
-  int64_t a = 0, b = 0, c = 0;
-};
+namespace {
 
 /// The dimensions of a product by the operands that they index.
 struct Dims {
@@ -85,19 +81,20 @@ bool weir::isProduct(linalg::ContractOp op) {
 }
 
 /// Strides of a buffer by the dimensions of the op.
-static SmallVector<int64_t> getStrides(AffineMap map, const Buffer &buffer) {
+static SmallVector<int64_t> getStrides(AffineMap map, Value memref) {
   SmallVector<int64_t> strides(map.getNumDims(), 0);
-  for (auto [expr, stride] : llvm::zip(map.getResults(), buffer.strides))
+  auto type = cast<MemRefType>(memref.getType());
+  for (auto [expr, stride] :
+       llvm::zip(map.getResults(), type.getStridesAndOffset().first))
     strides[cast<AffineDimExpr>(expr).getPosition()] = stride;
   return strides;
 }
 
-static Dims getDims(linalg::ContractOp op, const Buffer &a, const Buffer &b,
-                    const Buffer &c) {
+static Dims getDims(linalg::ContractOp op) {
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  SmallVector<int64_t> aStrides = getStrides(maps[0], a),
-                       bStrides = getStrides(maps[1], b),
-                       cStrides = getStrides(maps[2], c);
+  SmallVector<int64_t> aStrides = getStrides(maps[0], op->getOperand(0)),
+                       bStrides = getStrides(maps[1], op->getOperand(1)),
+                       cStrides = getStrides(maps[2], op->getOperand(2));
   Dims dims;
   for (auto [index, size] : llvm::enumerate(op.getStaticLoopRanges())) {
     Dim dim{size, aStrides[index], bStrides[index], cStrides[index]};
@@ -147,24 +144,35 @@ static void emitCalls(linalg::ContractOp op, KernelEmitter &kernel,
             move(b, dim.b), move(c, dim.c));
 }
 
+ProductPlan weir::planProduct(linalg::ContractOp op) {
+  Dims dims = getDims(op);
+  ProductPlan plan;
+  plan.m = takeLargest(dims.m);
+  plan.n = takeLargest(dims.n);
+  plan.k = takeLargest(dims.k);
+  plan.reduced = dims.k;
+  // What is left of M and N repeats the other operand, as a batch does.
+  plan.batch = dims.batch;
+  llvm::append_range(plan.batch, dims.m);
+  llvm::append_range(plan.batch, dims.n);
+  // Large batches go to the library, the rest becomes loops here.
+  llvm::stable_sort(plan.batch,
+                    [](const Dim &x, const Dim &y) { return x.size > y.size; });
+  while (plan.batch.size() > WEIR_PRODUCT_MAX_BATCH)
+    plan.outer.push_back(plan.batch.pop_back_val());
+  return plan;
+}
+
 LogicalResult weir::emitContract(linalg::ContractOp op, KernelEmitter &kernel) {
   if (!isProduct(op))
     return op.emitOpError("is no product of the library");
   const Buffer &a = kernel.getBuffer(op.getDpsInputs()[0]);
   const Buffer &b = kernel.getBuffer(op.getDpsInputs()[1]);
   const Buffer &c = kernel.getBuffer(op.getDpsInits()[0]);
-  Dims dims = getDims(op, a, b, c);
-  Dim m = takeLargest(dims.m), n = takeLargest(dims.n), k = takeLargest(dims.k);
-  // What is left of M and N repeats the other operand, as a batch does.
-  SmallVector<Dim> batch = dims.batch;
-  llvm::append_range(batch, dims.m);
-  llvm::append_range(batch, dims.n);
-  // Large batches go to the library, the rest becomes loops here.
-  llvm::stable_sort(batch,
-                    [](const Dim &x, const Dim &y) { return x.size > y.size; });
-  SmallVector<Dim> outer;
-  while (batch.size() > WEIR_PRODUCT_MAX_BATCH)
-    outer.push_back(batch.pop_back_val());
+  ProductPlan plan = planProduct(op);
+  const Dim &m = plan.m, &n = plan.n, &k = plan.k;
+  ArrayRef<Dim> batch = plan.batch, reduced = plan.reduced;
+  SmallVector<Dim> outer = plan.outer;
 
   auto getFields = [&](bool accumulate) {
     weir_product product = {};
@@ -191,8 +199,8 @@ LogicalResult weir::emitContract(linalg::ContractOp op, KernelEmitter &kernel) {
     return fields;
   };
   bool overwrites = op->hasAttr(overwriteName);
-  if (dims.k.empty() || !overwrites) {
-    llvm::append_range(outer, dims.k);
+  if (reduced.empty() || !overwrites) {
+    llvm::append_range(outer, reduced);
     emitCalls(op, kernel, outer, getFields(!overwrites), a.base, b.base,
               c.base);
     return success();
@@ -204,13 +212,13 @@ LogicalResult weir::emitContract(linalg::ContractOp op, KernelEmitter &kernel) {
   Value aBase = a.base, bBase = b.base;
   emitCalls(op, kernel, outer, getFields(false), aBase, bBase, c.base);
   ImplicitLocOpBuilder &builder = kernel.getBuilder();
-  for (int64_t i = dims.k.size() - 1; i >= 0; --i) {
+  for (int64_t i = reduced.size() - 1; i >= 0; --i) {
     // Positions 1.. of dimension i with the outer ones still at 0.
-    Dim rest = dims.k[i];
+    Dim rest = reduced[i];
     --rest.size;
     SmallVector<Dim> loops(outer);
     loops.push_back(rest);
-    loops.append(dims.k.begin() + i + 1, dims.k.end());
+    llvm::append_range(loops, reduced.drop_front(i + 1));
     emitCalls(op, kernel, loops, add,
               movePointer(builder, aBase, a.element, Value(), rest.a),
               movePointer(builder, bBase, b.element, Value(), rest.b), c.base);

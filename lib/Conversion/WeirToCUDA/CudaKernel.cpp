@@ -14,6 +14,7 @@
 #include "weir/Cuda.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include "llvm/Support/MathExtras.h"
@@ -67,9 +68,10 @@ static Operation *getLastUser(Value value, Block &block) {
   return last;
 }
 
-void weir::adaptToCuda(func::FuncOp function) {
-  Block &block = function.getBody().front();
-  OpBuilder builder(function.getContext());
+/// Gives scalars that are overwritten before they are used, and constants that
+/// something else than a kernel reads, temporaries.
+static void addTemporaries(Block &block) {
+  OpBuilder builder(block.getParentOp()->getContext());
   // Kernels compute scalars again, from what memory holds then.
   for (auto load : llvm::make_early_inc_range(block.getOps<memref::LoadOp>())) {
     Value root = getRoot(load.getMemRef());
@@ -85,7 +87,8 @@ void weir::adaptToCuda(func::FuncOp function) {
                                          MemRefType::get({}, load.getType()));
     builder.setInsertionPointAfter(load);
     memref::StoreOp::create(builder, load.getLoc(), load, saved, ValueRange());
-    auto again = memref::LoadOp::create(builder, load.getLoc(), saved, ValueRange());
+    auto again =
+        memref::LoadOp::create(builder, load.getLoc(), saved, ValueRange());
     load.getResult().replaceUsesWithIf(again, [&](OpOperand &use) {
       return use.getOwner()->getBlock() != &block ||
              again->isBeforeInBlock(use.getOwner());
@@ -106,6 +109,148 @@ void weir::adaptToCuda(func::FuncOp function) {
         memref::CopyOp::create(builder, global.getLoc(), global, copied);
     global.getResult().replaceAllUsesExcept(copied, copy);
   }
+}
+
+//===----------------------------------------------------------------------===//
+// Products
+//===----------------------------------------------------------------------===//
+
+/// Whether cuBLASLt can take a matrix with these strides: one of its dimensions
+/// must be dense, and rows along the other must not overlap.
+static bool isMatrix(int64_t rows, int64_t rowStride, int64_t columns,
+                     int64_t columnStride) {
+  auto isDense = [](int64_t size, int64_t stride, int64_t otherSize,
+                    int64_t otherStride) {
+    return (size == 1 || stride == 1) &&
+           (otherSize == 1 || otherStride >= size);
+  };
+  return isDense(rows, rowStride, columns, columnStride) ||
+         isDense(columns, columnStride, rows, rowStride);
+}
+
+static bool fitsLibrary(const ProductPlan &plan) {
+  const ProductDim &m = plan.m, &n = plan.n, &k = plan.k;
+  return isMatrix(m.size, m.a, k.size, k.a) &&
+         isMatrix(k.size, k.b, n.size, n.b) &&
+         isMatrix(m.size, m.c, n.size, n.c);
+}
+
+/// Makes loops of a product.
+static void makeLoops(linalg::ContractOp contract) {
+  IRRewriter rewriter(contract);
+  Type element = getElementTypeOrSelf(contract.getDpsInits()[0].getType());
+  Attribute initial = rewriter.getUnitAttr();
+  if (contract->hasAttr(overwriteName))
+    initial = rewriter.getZeroAttr(element);
+  FailureOr<linalg::GenericOp> generic =
+      linalg::generalizeNamedOp(rewriter, contract);
+  assert(succeeded(generic) && "a contract is a generic op");
+  (*generic)->setAttr(initialValuesName, rewriter.getArrayAttr(initial));
+}
+
+/// The op that adds a row of an argument of the function to the result of
+/// `contract`, if nothing else reads that; the row goes to `bias`.
+static linalg::GenericOp findBias(linalg::ContractOp contract, Value &bias) {
+  auto result = contract.getDpsInits()[0].getDefiningOp<memref::AllocOp>();
+  if (!result || !contract->hasAttr(overwriteName) ||
+      !llvm::hasNItems(result->getUses(), 2))
+    return {};
+  linalg::GenericOp add;
+  for (Operation *user : result->getUsers())
+    if (user != contract)
+      add = dyn_cast<linalg::GenericOp>(user);
+  if (!add || add->getBlock() != contract->getBlock() ||
+      add.getNumDpsInputs() != 2 || add.getNumDpsInits() != 1 ||
+      add.getNumReductionLoops() != 0 || add.getNumLoops() == 0 ||
+      add.payloadUsesValueFromOperand(&add.getDpsInitsMutable()[0]))
+    return {};
+  bool isFirst = add.getDpsInputs()[0] == result.getResult();
+  OpOperand *sum = add.getDpsInputOperand(isFirst ? 0 : 1);
+  OpOperand *row = add.getDpsInputOperand(isFirst ? 1 : 0);
+  if (sum->get() != result.getResult())
+    return {};
+  bias = row->get();
+  unsigned rank = add.getNumLoops();
+  auto last =
+      AffineMap::get(rank, 0, getAffineDimExpr(rank - 1, add.getContext()));
+  auto yield = cast<linalg::YieldOp>(add.getBody()->getTerminator());
+  auto value = yield.getOperand(0).getDefiningOp<arith::AddFOp>();
+  auto isOperand = [&](Value operand) {
+    return operand == add.getMatchingBlockArgument(sum) ||
+           operand == add.getMatchingBlockArgument(row);
+  };
+  if (!value || !llvm::hasSingleElement(add.getBody()->without_terminator()) ||
+      value.getLhs() == value.getRhs() || !isOperand(value.getLhs()) ||
+      !isOperand(value.getRhs()) ||
+      !add.getMatchingIndexingMap(sum).isIdentity() ||
+      !add.getMatchingIndexingMap(&add.getDpsInitsMutable()[0]).isIdentity() ||
+      add.getMatchingIndexingMap(row) != last)
+    return {};
+  // Temporaries may share memory with what is computed later.
+  return isa<BlockArgument>(getRoot(bias)) ? add : linalg::GenericOp();
+}
+
+/// Whether `op` or an op inside it uses the buffer `root`.
+static bool usesBuffer(Operation &op, Value root) {
+  WalkResult result = op.walk([&](Operation *inner) {
+    for (Value operand : inner->getOperands())
+      if (isa<MemRefType>(operand.getType()) && getRoot(operand) == root)
+        return WalkResult::interrupt();
+    return WalkResult::advance();
+  });
+  return result.wasInterrupted();
+}
+
+/// Makes `contract` write what `add` makes of its result, if it can.
+static bool fuseBias(linalg::ContractOp contract, linalg::GenericOp add,
+                     Value bias) {
+  Value result = contract.getDpsInits()[0];
+  Value target = add.getDpsInits()[0];
+  auto type = cast<MemRefType>(target.getType());
+  ProductPlan plan = planProduct(contract);
+  if (type != result.getType() || !plan.batch.empty() || !plan.outer.empty() ||
+      !plan.reduced.empty() || plan.n.c != 1 ||
+      plan.n.size != type.getShape().back())
+    return false;
+  // Both buffers must be there, and nothing else may use the target or change
+  // the bias, between the product and the sum.
+  Value root = getRoot(target), biasRoot = getRoot(bias);
+  if (root == biasRoot)
+    return false;
+  for (Operation *op = contract; op != add; op = op->getNextNode())
+    if (usesBuffer(*op, root) || mayWrite(*op, biasRoot))
+      return false;
+  for (Value needed : {target, bias}) {
+    Operation *definition = needed.getDefiningOp();
+    if (!definition || definition->isBeforeInBlock(contract))
+      continue;
+    if (!isa<memref::AllocOp>(definition))
+      return false;
+    definition->moveBefore(contract);
+  }
+  contract.getDpsInitsMutable()[0].set(target);
+  add.erase();
+  result.getDefiningOp()->erase();
+  return true;
+}
+
+Biases weir::adaptToCuda(func::FuncOp function, bool fuseBiases) {
+  Block &block = function.getBody().front();
+  addTemporaries(block);
+  Biases biases;
+  SmallVector<linalg::ContractOp> contracts(block.getOps<linalg::ContractOp>());
+  for (linalg::ContractOp contract : contracts) {
+    if (!fitsLibrary(planProduct(contract))) {
+      makeLoops(contract);
+      continue;
+    }
+    Value bias;
+    linalg::GenericOp add =
+        fuseBiases ? findBias(contract, bias) : linalg::GenericOp();
+    if (add && fuseBias(contract, add, bias))
+      biases[contract] = bias;
+  }
+  return biases;
 }
 
 //===----------------------------------------------------------------------===//
@@ -137,18 +282,21 @@ Value CudaKernelEmitter::getScratch(int64_t bytes) {
 void CudaKernelEmitter::emitProduct(linalg::ContractOp op,
                                     ArrayRef<int64_t> fields, Value a, Value b,
                                     Value c) {
+  Value biasBuffer = biases.lookup(op);
   SmallVector<int64_t> record(fields);
-  record.push_back(WEIR_CUDA_EPILOGUE_NONE);
+  record.push_back(biasBuffer ? WEIR_CUDA_EPILOGUE_BIAS
+                              : WEIR_CUDA_EPILOGUE_NONE);
   record.push_back(productBytes);
   static_assert(sizeof(weir_cuda_product) ==
                 sizeof(weir_product) + 2 * sizeof(int64_t));
   Value descriptor = constants.getProduct(builder, record);
   Value null = LLVM::ZeroOp::create(
       builder, LLVM::LLVMPointerType::get(builder.getContext()));
+  Value bias = biasBuffer ? getBuffer(biasBuffer).base : null;
   Value workspace = productBytes > 0 ? getScratch(productBytes) : null;
   LLVM::CallOp::create(
       builder, TypeRange(), "weir_cuda_multiply",
-      ValueRange{getContext(), descriptor, a, b, c, null, null, workspace});
+      ValueRange{getContext(), descriptor, a, b, c, bias, null, workspace});
 }
 
 void CudaKernelEmitter::emitLaunch(const Launch &launch) {

@@ -12,10 +12,15 @@
 
 namespace weir {
 
+/// The biases that products add on the way out, by their `linalg.contract`.
+using Biases = llvm::DenseMap<mlir::Operation *, mlir::Value>;
+
 /// Changes a bufferized body so that CudaKernelEmitter can emit it: scalars
 /// that are overwritten before they are used, and constants that something else
-/// than a kernel reads, get temporaries.
-void adaptToCuda(mlir::func::FuncOp function);
+/// than a kernel reads, get temporaries; products whose operands cuBLASLt
+/// cannot take become loops. With `fuseBiases`, a product that nothing reads
+/// but an op that adds a row of a parameter to it does so itself.
+Biases adaptToCuda(mlir::func::FuncOp function, bool fuseBiases);
 
 /// Emits the host function of a pass, which launches kernels.
 class CudaKernelEmitter : public KernelEmitter {
@@ -23,9 +28,9 @@ public:
   /// `temporaryBytes` of the workspace are taken; products may use
   /// `productBytes` more.
   CudaKernelEmitter(mlir::LLVM::LLVMFuncOp kernel, KernelConstants &constants,
-                    DeviceModule &device, int64_t temporaryBytes,
-                    int64_t productBytes)
-      : KernelEmitter(kernel, constants), device(device),
+                    DeviceModule &device, const Biases &biases,
+                    int64_t temporaryBytes, int64_t productBytes)
+      : KernelEmitter(kernel, constants), device(device), biases(biases),
         temporaryBytes(temporaryBytes), productBytes(productBytes) {}
 
   void emitProduct(mlir::linalg::ContractOp op, llvm::ArrayRef<int64_t> fields,
@@ -46,6 +51,7 @@ private:
   mlir::Value getScratch(int64_t bytes);
 
   DeviceModule &device;
+  const Biases &biases;
   int64_t temporaryBytes, productBytes;
   int64_t scratchBytes = 0;
   mlir::Value scratch;   ///< aligned, after the temporaries

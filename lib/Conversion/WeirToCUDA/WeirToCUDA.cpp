@@ -72,12 +72,14 @@ void ConvertWeirToCUDA::runOnOperation() {
   constants.declareFunction("weir_cuda_multiply", /*numArguments=*/8);
   auto compile = [&](func::FuncOp function,
                      StringRef name) -> FailureOr<int64_t> {
+    Biases biases;
     FailureOr<int64_t> temporaryBytes =
-        prepareBody(function, name, target, [&] { adaptToCuda(function); });
+        prepareBody(function, name, target,
+                    [&] { biases = adaptToCuda(function, fuseBias); });
     if (failed(temporaryBytes))
       return failure();
     CudaKernelEmitter emitter(createKernel(kernels, function.getLoc(), name),
-                              constants, device, *temporaryBytes,
+                              constants, device, biases, *temporaryBytes,
                               productWorkspace);
     if (failed(emitter.emit(function)))
       return failure();
