@@ -13,6 +13,7 @@
 #include <cstring>
 #include <new>
 #include <sys/mman.h>
+#include <utility>
 
 using namespace weir::emulated;
 
@@ -33,7 +34,7 @@ struct Block::Fiber {
   weir_emulated_shuffled result;
 };
 
-Block::Block() = default;
+Block::Block() : plain(std::make_unique<Fiber>()) { plain->block = this; }
 
 Block::~Block() {
   for (auto &fiber : fibers)
@@ -75,6 +76,8 @@ void Block::prepare(const KernelLaunch &next, int64_t index) {
   std::copy_n(next.grid, 3, thread.grid_size);
   thread.shared = aligned;
   thread.dynamic_shared = aligned + staticBytes;
+  thread.state = plain.get();
+  accessError.clear();
   threads.assign(next.block[0] * next.block[1] * next.block[2], thread);
   for (size_t i = 0; i < threads.size(); ++i)
     unravel(int64_t(i), next.block, threads[i].thread);
@@ -82,11 +85,58 @@ void Block::prepare(const KernelLaunch &next, int64_t index) {
 
 std::string Block::run(const KernelLaunch &next, int64_t index) {
   prepare(next, index);
-  if (next.kernel->flags & WEIR_EMULATED_COMMUNICATES)
-    return runFibers();
+  if (next.kernel->flags & WEIR_EMULATED_COMMUNICATES) {
+    std::string error = runFibers();
+    return error.empty() ? accessError : error;
+  }
   for (weir_emulated_thread &thread : threads)
     next.kernel->function(next.arguments.data(), &thread);
-  return {};
+  return accessError;
+}
+
+//===----------------------------------------------------------------------===//
+// Accesses
+//===----------------------------------------------------------------------===//
+
+void Block::access(int64_t site, const void *address, size_t bytes,
+                   bool write) {
+  auto *at = static_cast<const char *>(address);
+  if (bytes == 0 || (at >= shared.data() && at < shared.data() + shared.size()))
+    return;
+  if (open.size() <= size_t(site))
+    open.resize(site + 1);
+  // Threads that follow each other mostly touch what follows each other.
+  Access &last = open[site];
+  auto *begin = static_cast<const char *>(last.address);
+  if (last.bytes && at >= begin && at + bytes <= begin + last.bytes)
+    return;
+  if (last.bytes && at == begin + last.bytes) {
+    last.bytes += bytes;
+    return;
+  }
+  if (!deviceOf(address, bytes) && accessError.empty())
+    accessError = std::string(write ? "writes " : "reads ") +
+                  std::to_string(bytes) + " bytes outside of memory of devices";
+  if (last.bytes)
+    closed.push_back(last);
+  last = {address, bytes, write};
+  if (closed.size() > 1 << 16)
+    mergeAccesses(closed);
+}
+
+std::vector<Access> Block::takeAccesses() {
+  for (const Access &access : open)
+    if (access.bytes)
+      closed.push_back(access);
+  open.clear();
+  return std::exchange(closed, {});
+}
+
+void weir_emulated_access(weir_emulated_thread *thread, int64_t site,
+                          const void *address, int64_t bytes, int64_t write) {
+  if (settings().checkRaces)
+    static_cast<Block::Fiber *>(thread->state)
+        ->block->access(site, address, size_t(bytes), write != 0);
 }
 
 //===----------------------------------------------------------------------===//

@@ -42,6 +42,10 @@ public:
   Block(const Block &) = delete;
   ~Block();
 
+  /// What the blocks have read and written in memory of devices since the last
+  /// call, in no order; only if races are checked.
+  std::vector<Access> takeAccesses();
+
   /// Runs the block of the linear index `index`, x fastest. Returns what went
   /// wrong, or "".
   std::string run(const KernelLaunch &launch, int64_t index);
@@ -52,6 +56,7 @@ public:
   static weir_emulated_shuffled shuffle(Fiber &fiber, int64_t site,
                                         int32_t mode, int64_t value,
                                         int32_t offset, int32_t width);
+  void access(int64_t site, const void *address, size_t bytes, bool write);
 
 private:
   void prepare(const KernelLaunch &launch, int64_t index);
@@ -66,8 +71,14 @@ private:
   const KernelLaunch *launch = nullptr;
   std::vector<weir_emulated_thread> threads;
   std::vector<char> shared;
+  /// For each site of the kernel, the accesses that follow each other.
+  std::vector<Access> open;
+  std::vector<Access> closed;
+  std::string accessError;
   /// Kept from block to block; as many as threads, or more.
   std::vector<std::unique_ptr<Fiber>> fibers;
+  /// Without a stack, for kernels that do not communicate.
+  std::unique_ptr<Fiber> plain;
   std::jmp_buf scheduler;
 };
 

@@ -280,8 +280,8 @@ cudaError_t cudaGetDevice(int *index) {
   return report(devices().empty() ? cudaErrorNoDevice : cudaSuccess);
 }
 
-/// What a device says of itself: little, and close to a small real one.
-static const int maxThreads = 1024, maxShared = 48 << 10, multiprocessors = 4;
+/// What a device says of itself: little, and close to a real one.
+static const int maxThreads = 1024, maxShared = 48 << 10, multiprocessors = 132;
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute,
                                    int index) {

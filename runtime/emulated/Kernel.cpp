@@ -64,7 +64,8 @@ cudaError_t cudaLibraryGetKernel(cudaKernel_t *kernel, cudaLibrary_t library,
 
 /// Runs a launch, its blocks shared by several threads. Returns what went
 /// wrong, or "".
-static std::string runLaunch(const KernelLaunch &launch) {
+static std::string runLaunch(const KernelLaunch &launch,
+                             std::vector<Access> &accesses) {
   int64_t blocks = launch.grid[0] * launch.grid[1] * launch.grid[2];
   struct {
     std::mutex mutex;
@@ -83,9 +84,11 @@ static std::string runLaunch(const KernelLaunch &launch) {
         break;
       error = block.run(launch, index);
     }
+    std::vector<Access> touched = block.takeAccesses();
     std::lock_guard lock(shared.mutex);
     if (shared.error.empty())
       shared.error = error;
+    accesses.insert(accesses.end(), touched.begin(), touched.end());
     --shared.workersLeft;
     shared.changed.notify_all();
   };
@@ -149,9 +152,19 @@ cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block,
         return line.device.fail(cudaErrorIllegalAddress,
                                 kernel + ": argument " + std::to_string(i) +
                                     " is no memory of the device");
-    std::string error = runLaunch(launch);
+    bool check = settings().checkRaces;
+    if (check && !(launch.kernel->flags & WEIR_EMULATED_REPORTS_ACCESSES))
+      return line.device.fail(
+          cudaErrorNotSupported,
+          kernel + " does not say what it touches, so races cannot be checked");
+    std::vector<Access> accesses;
+    std::string error = runLaunch(launch, accesses);
     if (!error.empty())
-      line.device.fail(cudaErrorLaunchFailure, kernel + ": " + error);
+      return line.device.fail(cudaErrorLaunchFailure, kernel + ": " + error);
+    if (check) {
+      mergeAccesses(accesses);
+      checkAccesses(line, kernel, accesses);
+    }
   };
   return report(enqueue(stream, std::move(operation)));
 }

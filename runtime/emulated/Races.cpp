@@ -13,6 +13,7 @@
 #include <atomic>
 #include <mutex>
 #include <unistd.h>
+#include <utility>
 
 using namespace weir::emulated;
 
@@ -40,6 +41,27 @@ Clock Clock::fromWords(const std::vector<uint64_t> &words) {
   for (size_t i = 0; i + 1 < words.size(); i += 2)
     clock.times[words[i]] = words[i + 1];
   return clock;
+}
+
+void weir::emulated::mergeAccesses(std::vector<Access> &accesses) {
+  auto begin = [](const Access &access) {
+    return static_cast<const char *>(access.address);
+  };
+  std::sort(
+      accesses.begin(), accesses.end(), [&](const Access &a, const Access &b) {
+        return std::pair(a.write, begin(a)) < std::pair(b.write, begin(b));
+      });
+  std::vector<Access> merged;
+  for (const Access &access : accesses) {
+    if (merged.empty() || merged.back().write != access.write ||
+        begin(access) > begin(merged.back()) + merged.back().bytes) {
+      merged.push_back(access);
+      continue;
+    }
+    size_t end = size_t(begin(access) - begin(merged.back())) + access.bytes;
+    merged.back().bytes = std::max(merged.back().bytes, end);
+  }
+  accesses = std::move(merged);
 }
 
 uint64_t weir::emulated::newLine() {
@@ -130,6 +152,9 @@ void weir::emulated::checkAccesses(Line &line, const std::string &name,
   {
     std::lock_guard lock(memory().mutex);
     for (const Access &access : accesses) {
+      // Host memory has other users too, which are not seen here.
+      if (!deviceOf(access.address, access.bytes))
+        continue;
       auto begin = reinterpret_cast<uintptr_t>(access.address);
       forEachRange(memory().ranges, begin, begin + access.bytes,
                    [&](Touched &touched) {

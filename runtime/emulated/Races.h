@@ -48,6 +48,9 @@ struct Access {
   bool write;
 };
 
+/// Sorts accesses and makes one of those that touch or follow each other.
+void mergeAccesses(std::vector<Access> &accesses);
+
 /// What runs operations one after the other.
 struct Line {
   Device &device;
@@ -60,7 +63,8 @@ struct Line {
 uint64_t newLine();
 
 /// Checks accesses of an operation called `name` that happen now on `line`
-/// against all before. Fails the device at the first pair without an order.
+/// against all before, those to memory of devices. Fails the device at the
+/// first pair without an order.
 void checkAccesses(Line &line, const std::string &name,
                    const std::vector<Access> &accesses);
 

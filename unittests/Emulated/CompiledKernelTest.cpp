@@ -68,6 +68,7 @@ public:
         symbols[intern(name)] = {llvm::orc::ExecutorAddr::fromPtr(function),
                                  llvm::JITSymbolFlags::Exported};
       };
+      add("weir_emulated_access", &weir_emulated_access);
       add("weir_emulated_barrier", &weir_emulated_barrier);
       add("weir_emulated_shuffle", &weir_emulated_shuffle);
       return symbols;

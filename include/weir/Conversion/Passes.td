@@ -109,6 +109,9 @@ def ConvertGPUToEmulated : Pass<"convert-gpu-to-emulated", "::mlir::ModuleOp"> {
       shared memory of static shape are what the device passes.
     - `gpu.barrier` and `gpu.shuffle` become calls of the device.
     - All memory spaces become one.
+    - Before each access to memory that may be the device's, a call says what it
+      touches, so that the device can check races if it is asked to
+      (`report-accesses`).
     - The constant `@d_image`, a `weir_emulated_image`, lists the kernels in their
       order, by their names in the `gpu.module`; it takes the place of a cubin.
 
@@ -140,6 +143,10 @@ def ConvertGPUToEmulated : Pass<"convert-gpu-to-emulated", "::mlir::ModuleOp"> {
     llvm.mlir.global external constant @d_image() ...
     ```
   }];
+  let options = [
+    Option<"reportAccesses", "report-accesses", "bool", /*default=*/"true",
+           "Let kernels say what memory they touch">,
+  ];
   let dependentDialects = [
     "::mlir::LLVM::LLVMDialect", "::mlir::affine::AffineDialect",
     "::mlir::arith::ArithDialect", "::mlir::cf::ControlFlowDialect",

@@ -37,6 +37,7 @@
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace weir {
@@ -375,6 +376,7 @@ static void forgetMemorySpaces(gpu::GPUModuleOp device) {
   replacer.recursivelyReplaceElementsIn(device, /*replaceAttrs=*/true,
                                         /*replaceLocs=*/false,
                                         /*replaceTypes=*/true);
+  device.walk([](LLVM::GlobalOp global) { global.setAddrSpace(0); });
 }
 
 static void declareDevice(ModuleOp host) {
@@ -387,10 +389,107 @@ static void declareDevice(ModuleOp host) {
   };
   declare("weir_emulated_barrier", LLVM::LLVMVoidType::get(b.getContext()),
           {pointer, i64});
+  declare("weir_emulated_access", LLVM::LLVMVoidType::get(b.getContext()),
+          {pointer, i64, pointer, i64, i64});
   declare("weir_emulated_shuffle",
           LLVM::LLVMStructType::getLiteral(b.getContext(), {i64, i64}),
           {pointer, i64, i32, i64, i32, i32});
 }
+
+/// Whether an address may be in memory of a device: not on the stack, no
+/// constant, and not what the device passes to the thread.
+static bool mayBeOnDevice(Value address, LLVM::LLVMFuncOp function) {
+  while (auto moved = address.getDefiningOp<LLVM::GEPOp>())
+    address = moved.getBase();
+  return !llvm::is_contained(function.getArguments(), address) &&
+         !isa_and_present<LLVM::AllocaOp, LLVM::AddressOfOp>(
+             address.getDefiningOp());
+}
+
+namespace {
+
+/// Adds a call of weir_emulated_access in front of each op that touches memory.
+class AccessReports {
+public:
+  explicit AccessReports(LLVM::LLVMFuncOp function)
+      : function(function), b(function.getLoc(), function.getContext()),
+        layout(DataLayout::closest(function)) {}
+
+  void add() {
+    function.walk([&](Operation *op) {
+      b.setInsertionPoint(op);
+      b.setLoc(op->getLoc());
+      TypeSwitch<Operation *>(op)
+          .Case([&](LLVM::LoadOp load) {
+            report(load.getAddr(), bytesOf(load.getType()), false);
+          })
+          .Case([&](LLVM::StoreOp store) {
+            report(store.getAddr(), bytesOf(store.getValue().getType()), true);
+          })
+          .Case([&](LLVM::AtomicRMWOp update) {
+            report(update.getPtr(), bytesOf(update.getType()), true);
+          })
+          .Case([&](LLVM::MaskedLoadOp load) {
+            reportLanes(load.getData(), load.getMask(),
+                        load->getResult(0).getType(), false);
+          })
+          .Case([&](LLVM::MaskedStoreOp store) {
+            reportLanes(store.getData(), store.getMask(),
+                        store.getValue().getType(), true);
+          })
+          .Case<LLVM::MemcpyOp, LLVM::MemmoveOp>([&](auto copy) {
+            report(copy.getSrc(), copy.getLen(), false);
+            report(copy.getDst(), copy.getLen(), true);
+          })
+          .Case([&](LLVM::MemsetOp set) {
+            report(set.getDst(), set.getLen(), true);
+          });
+    });
+  }
+
+private:
+  Value constant(int64_t value) {
+    return LLVM::ConstantOp::create(b, b.getI64Type(),
+                                    b.getI64IntegerAttr(value));
+  }
+  int64_t bytesOf(Type type) { return int64_t(layout.getTypeSize(type)); }
+
+  void report(Value address, int64_t bytes, bool write) {
+    if (mayBeOnDevice(address, function))
+      report(address, constant(bytes), write);
+  }
+
+  void report(Value address, Value bytes, bool write) {
+    if (!mayBeOnDevice(address, function))
+      return;
+    if (bytes.getType() != b.getI64Type())
+      bytes = LLVM::ZExtOp::create(b, b.getI64Type(), bytes);
+    LLVM::CallOp::create(b, TypeRange{}, "weir_emulated_access",
+                         ValueRange{function.getArgument(1), constant(sites++),
+                                    address, bytes, constant(write)});
+  }
+
+  /// Lanes that are masked out touch 0 bytes.
+  void reportLanes(Value address, Value mask, Type vector, bool write) {
+    auto type = cast<VectorType>(vector);
+    Value bytes = constant(bytesOf(type.getElementType()));
+    Value none = constant(0);
+    for (int64_t lane = 0; lane < type.getNumElements(); ++lane) {
+      Value at =
+          LLVM::GEPOp::create(b, address.getType(), type.getElementType(),
+                              address, ArrayRef<LLVM::GEPArg>{int32_t(lane)});
+      Value active = LLVM::ExtractElementOp::create(b, mask, constant(lane));
+      report(at, LLVM::SelectOp::create(b, active, bytes, none), write);
+    }
+  }
+
+  LLVM::LLVMFuncOp function;
+  ImplicitLocOpBuilder b;
+  DataLayout layout;
+  int64_t sites = 0;
+};
+
+} // namespace
 
 /// A constant whose value is computed by `build`.
 static LLVM::GlobalOp createConstant(ImplicitLocOpBuilder &b, Type type,
@@ -406,7 +505,7 @@ static LLVM::GlobalOp createConstant(ImplicitLocOpBuilder &b, Type type,
 
 /// The weir_emulated_image of the kernels.
 static void createImage(ImplicitLocOpBuilder &b, StringRef deviceName,
-                        ArrayRef<Kernel> kernels) {
+                        ArrayRef<Kernel> kernels, bool reportsAccesses) {
   MLIRContext *context = b.getContext();
   Type pointer = LLVM::LLVMPointerType::get(context), i64 = b.getI64Type();
   auto number = [&](int64_t value) -> Value {
@@ -505,16 +604,23 @@ LogicalResult ConvertGPUToEmulated::convert(gpu::GPUModuleOp device) {
   simplify.addPass(createConvertVectorToSCFPass());
   simplify.addPass(memref::createExpandStridedMetadataPass());
   simplify.addPass(createLowerAffinePass());
+  // Masks, transposes and the like in terms of simpler ops first.
+  simplify.addPass(createConvertVectorToLLVMPass());
   OpPassManager reconcile(ModuleOp::getOperationName());
   reconcile.addPass(createReconcileUnrealizedCastsPass());
+  // So that addresses lead straight to where they come from.
+  reconcile.addPass(createCanonicalizerPass());
   if (failed(runPipeline(simplify, lowered)) || failed(lowerToLLVM(lowered)) ||
       failed(runPipeline(reconcile, lowered)))
     return failure();
   auto b = ImplicitLocOpBuilder::atBlockEnd(device.getLoc(), lowered.getBody());
-  createImage(b, device.getName(), kernels);
-  for (const Kernel &kernel : kernels)
-    lowered.lookupSymbol<LLVM::LLVMFuncOp>(kernel.function)
-        .setLinkage(LLVM::Linkage::Internal);
+  createImage(b, device.getName(), kernels, reportAccesses);
+  for (const Kernel &kernel : kernels) {
+    auto function = lowered.lookupSymbol<LLVM::LLVMFuncOp>(kernel.function);
+    function.setLinkage(LLVM::Linkage::Internal);
+    if (reportAccesses)
+      AccessReports(function).add();
+  }
   if (failed(moveContents(lowered, device)))
     return failure();
   lowered.erase();

@@ -48,12 +48,16 @@ typedef void (*weir_emulated_function)(void *const *arguments,
 /// threads of other kernels run one after the other.
 #define WEIR_EMULATED_COMMUNICATES 1
 
+/// For `weir_emulated_kernel.flags`: the kernel calls weir_emulated_access for
+/// whatever it reads and writes, so that races can be checked.
+#define WEIR_EMULATED_REPORTS_ACCESSES 2
+
 typedef struct weir_emulated_kernel {
   const char *name;
   weir_emulated_function function;
   int64_t num_arguments;
   int64_t shared_bytes; /* static shared memory */
-  int64_t flags;        /* WEIR_EMULATED_COMMUNICATES or 0 */
+  int64_t flags;        /* WEIR_EMULATED_..., added up */
 } weir_emulated_kernel;
 
 /// "WEIREMU1", read as a little-endian integer.
@@ -93,6 +97,12 @@ weir_emulated_shuffled weir_emulated_shuffle(weir_emulated_thread *thread,
                                              int64_t site, int32_t mode,
                                              int64_t value, int32_t offset,
                                              int32_t width);
+
+/// Says that the thread is about to read or write `bytes` bytes at `address`,
+/// at the place `site` of the kernel; the bytes may be 0. Does nothing unless
+/// races are checked.
+void weir_emulated_access(weir_emulated_thread *thread, int64_t site,
+                          const void *address, int64_t bytes, int64_t write);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,4 @@
-// RUN: weir-opt --convert-gpu-to-emulated --split-input-file %s | FileCheck %s
+// RUN: weir-opt --convert-gpu-to-emulated=report-accesses=false --split-input-file %s | FileCheck %s
 
 // A thread reads its id from the structure that the device passes, and its
 // parameters from an array of addresses; the image lists the kernel.
