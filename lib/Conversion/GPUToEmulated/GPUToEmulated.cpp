@@ -543,7 +543,8 @@ static void createImage(ImplicitLocOpBuilder &b, StringRef deviceName,
               value,
               {address(kernel.function + "_name"), address(kernel.function),
                number(kernel.arguments), number(kernel.sharedBytes),
-               number(kernel.communicates ? WEIR_EMULATED_COMMUNICATES : 0)},
+               number((kernel.communicates ? WEIR_EMULATED_COMMUNICATES : 0) +
+                      (reportsAccesses ? WEIR_EMULATED_REPORTS_ACCESSES : 0))},
               {int64_t(index)});
         return value;
       });

@@ -37,3 +37,8 @@ gpu.module @d {
 // CHECK: llvm.call @weir_emulated_access
 // CHECK: llvm.intr.masked.store
 // CHECK-NOT: llvm.call @weir_emulated_access
+// The image says so: two arguments, no shared memory, and the flag.
+// CHECK: llvm.mlir.global internal constant @d_kernels
+// CHECK: llvm.mlir.constant(2 : i64)
+// CHECK: llvm.mlir.constant(0 : i64)
+// CHECK: llvm.mlir.constant(2 : i64)
