@@ -40,8 +40,11 @@ public:
   std::vector<weir_kernel> passes;
 
 private:
+  /// As far as races are looked for, a kernel writes all of its buffers.
   template <size_t index>
-  static void kernel(void *const *arguments, weir_emulated_thread *) {
+  static void kernel(void *const *arguments, weir_emulated_thread *thread) {
+    for (int64_t i = 0; i < launches[index].num_arguments; ++i)
+      weir_emulated_access(thread, i, arguments[i], 4, /*write=*/1);
     weir_context context;
     hostPasses[index](&context, arguments);
   }
@@ -51,7 +54,8 @@ private:
   }
   template <size_t... index> void make(std::index_sequence<index...>) {
     ((kernels[index] = {names[index].c_str(), kernel<index>,
-                        launches[index].num_arguments, 0, 0}),
+                        launches[index].num_arguments, 0,
+                        WEIR_EMULATED_REPORTS_ACCESSES}),
      ...);
     passes = {pass<index>...};
   }
