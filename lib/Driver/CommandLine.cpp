@@ -122,6 +122,14 @@ struct Options {
   cl::opt<std::string> beta2{"beta2",
                              cl::desc("beta2 of adamw (default: 0.95)"),
                              cl::value_desc("X"), cl::cat(getToolCategory())};
+  cl::opt<std::string> target{
+      "target", cl::desc("What code is made for: host or cuda (default: host)"),
+      cl::value_desc("NAME"), cl::init("host"), cl::cat(getToolCategory())};
+  cl::opt<std::string> arch{
+      "arch",
+      cl::desc("Architecture of the devices of cuda: sm_80, sm_90a, sm_100 "
+               "and so on, or emulated, for tests (default: sm_90a)"),
+      cl::value_desc("NAME"), cl::init("sm_90a"), cl::cat(getToolCategory())};
   cl::list<std::string> link{
       "link",
       cl::desc(
@@ -207,6 +215,13 @@ static std::optional<CompilerOptions> readOptions() {
   options.placement = given.placement;
   options.objective = given.objective;
   options.optimizer = given.optimizer;
+  if (given.target != "host" && given.target != "cuda") {
+    reportError("unknown target '" + given.target +
+                "'; known are host and cuda");
+    return std::nullopt;
+  }
+  if (given.target == "cuda")
+    options.cudaArch = given.arch;
   if (given.microbatches.getNumOccurrences())
     options.microbatches = 0;
   if (!readNumber(given.devices, options.devices) ||
@@ -301,6 +316,10 @@ std::optional<std::string> weir::checkOptionsMatter(ModuleOp module) {
     text = findGiven({&given.objective, &given.timeBudget, &given.searchSeed});
   if (!text.empty())
     return text + "the schedule is " + given.schedule;
+  if (given.target != "cuda")
+    text = findGiven({&given.arch});
+  if (!text.empty())
+    return text + "the target is " + given.target;
   if (module.getOps<KernelOp>().empty())
     text = findGiven({std::addressof(given.link)});
   if (!text.empty())

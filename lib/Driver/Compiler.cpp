@@ -13,7 +13,7 @@
 #include "weir/Dialect/Transforms/Passes.h"
 #include "weir/Schedule/NamedSchedules.h"
 #include "weir/Schedule/Simulation.h"
-#include "weir/Target/HostTarget.h"
+#include "weir/Target/CudaTarget.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Remarks.h"
@@ -117,6 +117,9 @@ std::optional<std::string> weir::checkOptions(const CompilerOptions &options) {
     if (value > largestCount)
       return std::to_string(value) + " " + name + " are more than " +
              std::to_string(largestCount);
+  if (!options.cudaArch.empty() && !isCudaArch(options.cudaArch))
+    return "unknown architecture '" + options.cudaArch +
+           "'; known are sm_80, sm_90a, sm_100 and so on, and emulated";
   if (options.devices < 1)
     return "needs at least one device, got " + std::to_string(options.devices);
   if (options.microbatches && *options.microbatches < 1)
@@ -459,9 +462,39 @@ LogicalResult weir::compileTo(ModuleOp module, Level target,
                                  : std::vector<CompilerOptions>{options});
 }
 
+/// Bytes of scratch memory that each pass has by its attribute.
+static DenseMap<Operation *, int64_t> getWorkspaces(ModuleOp module) {
+  DenseMap<Operation *, int64_t> workspaces;
+  module.walk([&](StagePassOpInterface pass) {
+    auto bytes = pass->getAttrOfType<IntegerAttr>("workspace");
+    workspaces[pass] = bytes ? bytes.getInt() : 0;
+  });
+  return workspaces;
+}
+
+/// A plan leaves room for the kernels that it was made with, which are those of
+/// one target.
+static LogicalResult
+checkPlanFits(ModuleOp module,
+              const DenseMap<Operation *, int64_t> &plannedWorkspaces) {
+  DenseMap<Operation *, int64_t> workspaces = getWorkspaces(module);
+  WalkResult walk = module.walk([&](StagePassOpInterface pass) {
+    int64_t needed = workspaces.lookup(pass),
+            planned = plannedWorkspaces.lookup(pass);
+    if (needed <= planned)
+      return WalkResult::advance();
+    pass->emitOpError("needs ")
+        << needed << " bytes of scratch memory and has " << planned
+        << " in the plan, which was made for another target";
+    return WalkResult::interrupt();
+  });
+  return failure(walk.wasInterrupted());
+}
+
 static LogicalResult runPasses(ModuleOp module, Level target,
                                const CompilerOptions &options) {
   Level level = getLevel(module);
+  DenseMap<Operation *, int64_t> workspaces = getWorkspaces(module);
   PassManager passes(module.getContext());
   if (failed(applyPassManagerCLOptions(passes)))
     return failure();
@@ -486,8 +519,12 @@ static LogicalResult runPasses(ModuleOp module, Level target,
     optimizer.beta2 = options.beta2;
     passes.addPass(createWeirAddOptimizer(optimizer));
   }
-  if (target >= Level::Plan && !getKernelsModule(module))
-    passes.addPass(createConvertWeirToHost());
+  if (target >= Level::Plan && !getKernelsModule(module)) {
+    if (options.cudaArch.empty())
+      passes.addPass(createConvertWeirToHost());
+    else
+      passes.addPass(createConvertWeirToCUDA({options.cudaArch}));
+  }
   if (level < Level::Programs && target >= Level::Programs) {
     WeirScheduleOptions schedule;
     schedule.schedule = options.schedule;
@@ -506,5 +543,7 @@ static LogicalResult runPasses(ModuleOp module, Level target,
     passes.addPass(createWeirPlanMemory());
     passes.addPass(createWeirVerifyPrograms());
   }
-  return passes.run(module);
+  if (failed(passes.run(module)))
+    return failure();
+  return level < Level::Plan ? success() : checkPlanFits(module, workspaces);
 }

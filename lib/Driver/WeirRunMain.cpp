@@ -12,47 +12,102 @@
 #include "weir/Driver/CommandLine.h"
 #include "weir/Driver/ToolMains.h"
 #include "weir/Runtime/Options.h"
+#include "weir/Target/CudaTarget.h"
 #include "weir/Target/HostTarget.h"
 
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Support/Signals.h"
 
 using namespace mlir;
 using namespace weir;
 
-/// Compiles the input; null after an error, which was printed.
-static std::unique_ptr<HostJit> compile(const CompilerOptions &options,
-                                        ArrayRef<KernelLibrary> libraries,
-                                        const DialectRegistry &registry) {
-  MLIRContext context;
-  prepareContext(context, registry);
-  std::unique_ptr<InputFile> input = InputFile::open(getInputPath(), context);
-  if (!input)
-    return nullptr;
-  ModuleOp module = input->getModule();
+namespace {
+
+/// The input, compiled.
+struct Compiled {
+  ModuleOp module;
+  ProgramTable table;
+};
+
+} // namespace
+
+/// Compiles the input up to its kernels.
+static FailureOr<Compiled> compile(ModuleOp module,
+                                   const CompilerOptions &options) {
   if (auto error = checkOptionsMatter(module)) {
     reportError(*error);
-    return nullptr;
+    return failure();
   }
   if (failed(compileTo(module, Level::Plan, options)))
-    return nullptr;
+    return failure();
   if (!getTimelinePath().empty() &&
       failed(writeTimeline(module, getTimelinePath())))
-    return nullptr;
+    return failure();
   PipelineOp pipeline = getOnlyPipeline(module);
   if (!pipeline)
-    return nullptr;
+    return failure();
   FailureOr<ProgramTable> table = buildProgramTable(pipeline);
   if (failed(table))
-    return nullptr;
-  SmallVector<StringRef> names(table->kernelOrder.begin(),
-                               table->kernelOrder.end());
-  HostProgram program{getKernelsModule(module), table->bytes, names, libraries};
-  llvm::Expected<std::unique_ptr<HostJit>> jit =
-      HostJit::create(program, &weir_host_product);
-  if (jit)
-    return std::move(*jit);
-  reportError(llvm::toString(jit.takeError()));
-  return nullptr;
+    return failure();
+  return Compiled{module, std::move(*table)};
+}
+
+/// Writes a temporary executable, runs it with the arguments and returns its
+/// exit status.
+static int runExecutable(const HostProgram &program, StringRef cudaArch,
+                         ArrayRef<char *> arguments) {
+  llvm::SmallString<128> path;
+  if (std::error_code code =
+          llvm::sys::fs::createTemporaryFile("weir-run", "", path))
+    return reportError("cannot make a temporary file: " + code.message());
+  llvm::FileRemover remover(path);
+  llvm::sys::RemoveFileOnSignal(path);
+  auto cleanUp = llvm::make_scope_exit(
+      [&] { llvm::sys::DontRemoveFileOnSignal(path); });
+  if (llvm::Error error = emitCudaExecutable(program, cudaArch, path))
+    return reportError(llvm::toString(std::move(error)));
+  SmallVector<StringRef> words(arguments.begin(), arguments.end());
+  std::string message;
+  int status = llvm::sys::ExecuteAndWait(path, words, std::nullopt, {}, 0, 0,
+                                         &message);
+  return message.empty() ? status
+                         : reportError("cannot run the program: " + message);
+}
+
+/// Compiles the input and trains; the exit status.
+static int compileAndTrain(const CompilerOptions &options,
+                           ArrayRef<KernelLibrary> libraries,
+                           const DialectRegistry &registry,
+                           SmallVectorImpl<char *> &arguments) {
+  std::unique_ptr<HostJit> jit;
+  {
+    MLIRContext context;
+    prepareContext(context, registry);
+    std::unique_ptr<InputFile> input = InputFile::open(getInputPath(), context);
+    if (!input)
+      return 1;
+    FailureOr<Compiled> compiled = compile(input->getModule(), options);
+    if (failed(compiled))
+      return 1;
+    SmallVector<StringRef> names(compiled->table.kernelOrder.begin(),
+                                 compiled->table.kernelOrder.end());
+    HostProgram program{getKernelsModule(compiled->module),
+                        compiled->table.bytes, names, libraries};
+    if (!options.cudaArch.empty())
+      return runExecutable(program, options.cudaArch, arguments);
+    llvm::Expected<std::unique_ptr<HostJit>> made =
+        HostJit::create(program, &weir_host_product);
+    if (!made)
+      return reportError(llvm::toString(made.takeError()));
+    jit = std::move(*made);
+  }
+  // The compiler's memory is free by now.
+  arguments.push_back(nullptr);
+  return weir_main(arguments.size() - 1, arguments.data(), &jit->getModule());
 }
 
 /// What can be told to be wrong before the input is read.
@@ -116,10 +171,5 @@ int weir::weirRunMain(int argc, char **argv, const DialectRegistry &registry) {
     return reportError(*error);
   if (auto error = checkCommandLine(*options, program, libraries))
     return reportError(*error);
-  std::unique_ptr<HostJit> jit = compile(*options, libraries, registry);
-  if (!jit)
-    return 1;
-  programArgs.push_back(nullptr);
-  return weir_main(programArgs.size() - 1, programArgs.data(),
-                   &jit->getModule());
+  return compileAndTrain(*options, libraries, registry, programArgs);
 }

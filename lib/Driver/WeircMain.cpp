@@ -11,6 +11,7 @@
 
 #include "weir/Driver/CommandLine.h"
 #include "weir/Driver/ToolMains.h"
+#include "weir/Target/CudaTarget.h"
 #include "weir/Target/HostTarget.h"
 #include "weir/Target/OutputFile.h"
 
@@ -104,7 +105,7 @@ static LogicalResult printModule(ModuleOp module) {
   });
 }
 
-static LogicalResult emitCode(ModuleOp module,
+static LogicalResult emitCode(ModuleOp module, StringRef cudaArch,
                               ArrayRef<KernelLibrary> libraries) {
   PipelineOp pipeline = getOnlyPipeline(module);
   if (!pipeline)
@@ -121,11 +122,17 @@ static LogicalResult emitCode(ModuleOp module,
     reportError(llvm::toString(std::move(error)));
     return failure();
   };
+  bool isHost = cudaArch.empty();
   if (emission == Emission::LLVM)
-    return writeOutput(
-        [&](llvm::raw_ostream &os) { return check(emitLLVM(program, os)); });
-  return check(emission == Emission::Object ? emitObject(program, output)
-                                            : emitExecutable(program, output));
+    return writeOutput([&](llvm::raw_ostream &os) {
+      return check(isHost ? emitLLVM(program, os)
+                          : emitCudaLLVM(program, cudaArch, os));
+    });
+  if (emission == Emission::Object)
+    return check(isHost ? emitObject(program, output)
+                        : emitCudaObject(program, cudaArch, output));
+  return check(isHost ? emitExecutable(program, output)
+                      : emitCudaExecutable(program, cudaArch, output));
 }
 
 /// The level that the module must come to, to be written as asked.
@@ -172,7 +179,7 @@ static LogicalResult compile(ModuleOp module, const CompilerOptions &options,
   } else if (target < Level::Plan || emission == Emission::Plan) {
     if (failed(printModule(module)))
       return failure();
-  } else if (failed(emitCode(module, libraries))) {
+  } else if (failed(emitCode(module, options.cudaArch, libraries))) {
     return failure();
   }
   if (getTimelinePath().empty())

@@ -31,10 +31,13 @@ void weir::registerDeviceDialects(DialectRegistry &registry) {
   NVVM::registerNVVMTargetInterfaceExternalModels(registry);
 }
 
-/// The directory of the CUDA toolkit.
+std::string weir::getCudaToolkit() {
+  return llvm::sys::Process::GetEnv("CUDA_HOME").value_or("/usr/local/cuda");
+}
+
+/// The directory of the toolkit, with what is needed in it.
 static llvm::Expected<std::string> findToolkit() {
-  std::string path =
-      llvm::sys::Process::GetEnv("CUDA_HOME").value_or("/usr/local/cuda");
+  std::string path = getCudaToolkit();
   for (StringRef file : {"bin/ptxas", "nvvm/libdevice/libdevice.10.bc"}) {
     SmallString<128> full(path);
     llvm::sys::path::append(full, file);

@@ -46,6 +46,7 @@ struct CompilerOptions {
   std::vector<int64_t> layersPerStage; ///< empty: where it balances best
   std::string optimizer = "adamw";
   double weightDecay = 0.1, momentum = 0.9, beta1 = 0.9, beta2 = 0.95;
+  std::string cudaArch; ///< such as sm_90a; empty: code for the host
 };
 
 /// The levels of the IR, in order.

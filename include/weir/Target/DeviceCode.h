@@ -30,12 +30,14 @@ inline constexpr llvm::StringLiteral cudaProductsName = "weir_cuda_products";
 /// Adds what `compileToCubin` needs to translate the NVVM dialect.
 void registerDeviceDialects(mlir::DialectRegistry &registry);
 
+/// Where the CUDA toolkit should be: the directory of the environment variable
+/// CUDA_HOME, else /usr/local/cuda.
+std::string getCudaToolkit();
+
 /// Compiles the kernels of `module` to a cubin for `arch`, such as sm_90a. The
-/// module stays as it is. ptxas and libdevice are those of the CUDA toolkit in
-/// the directory of the environment variable CUDA_HOME, else in
-/// /usr/local/cuda. Fails with one line that says what is missing, or what
-/// ptxas said first. `ptxasOptions` are handed to ptxas; what it prints goes to
-/// standard error.
+/// module stays as it is. ptxas and libdevice are those of the toolkit. Fails
+/// with one line that says what is missing, or what ptxas said first.
+/// `ptxasOptions` are handed to ptxas; what it prints goes to standard error.
 llvm::Expected<std::string> compileToCubin(mlir::gpu::GPUModuleOp module,
                                            llvm::StringRef arch,
                                            llvm::StringRef ptxasOptions = "");
