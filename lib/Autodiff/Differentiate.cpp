@@ -50,11 +50,17 @@ static func::FuncOp findModel(ModuleOp module) {
   return model;
 }
 
-static LogicalResult checkStatic(Operation *op, TypeRange types) {
-  for (Type type : types)
-    if (auto shaped = dyn_cast<ShapedType>(type);
-        shaped && (!shaped.hasRank() || !shaped.hasStaticShape()))
+static LogicalResult checkShapes(Operation *op, TypeRange types) {
+  for (Type type : types) {
+    auto shaped = dyn_cast<ShapedType>(type);
+    if (!shaped)
+      continue;
+    if (!shaped.hasRank() || !shaped.hasStaticShape())
       return op->emitError("a model must have static shapes, got ") << type;
+    if (shaped.getNumElements() == 0)
+      return op->emitError("a tensor of a model must have elements, got ")
+             << type;
+  }
   return success();
 }
 
@@ -63,7 +69,7 @@ static LogicalResult checkModel(func::FuncOp model) {
     return model.emitError("the model has no body");
   if (!model.getBody().hasOneBlock())
     return model.emitError("the model must be straight-line code: one block");
-  if (failed(checkStatic(model, model.getArgumentTypes())))
+  if (failed(checkShapes(model, model.getArgumentTypes())))
     return failure();
 
   TypeRange results = model.getResultTypes();
@@ -92,7 +98,7 @@ static LogicalResult checkModel(func::FuncOp model) {
   }
 
   for (Operation &op : model.getBody().front()) {
-    if (failed(checkStatic(&op, op.getResultTypes())))
+    if (failed(checkShapes(&op, op.getResultTypes())))
       return failure();
     if (isa<AccumulateOp, ReportOp>(op))
       return op.emitOpError(

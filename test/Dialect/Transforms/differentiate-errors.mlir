@@ -88,6 +88,14 @@ func.func @f(%x: tensor<4xf32>, %l: tensor<f32>, %n: index)
 
 // -----
 
+// expected-error @+1 {{a tensor of a model must have elements, got 'tensor<0x4xf32>'}}
+func.func @f(%x: tensor<0x4xf32>, %l: tensor<f32>) -> (tensor<f32>, tensor<f32>)
+    attributes {weir.model} {
+  return %l, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
 // Control flow.
 func.func @f(%l: tensor<f32>, %n: index) -> (tensor<f32>, tensor<f32>)
     attributes {weir.model} {
