@@ -491,13 +491,28 @@ checkPlanFits(ModuleOp module,
   return failure(walk.wasInterrupted());
 }
 
+/// Compiles the passes of the stages for the target.
+static void addCodePass(PassManager &passes, const CompilerOptions &options) {
+  if (options.cudaArch.empty())
+    passes.addPass(createConvertWeirToHost());
+  else
+    passes.addPass(createConvertWeirToCUDA({options.cudaArch}));
+}
+
 static LogicalResult runPasses(ModuleOp module, Level target,
                                const CompilerOptions &options) {
   Level level = getLevel(module);
-  DenseMap<Operation *, int64_t> workspaces = getWorkspaces(module);
   PassManager passes(module.getContext());
   if (failed(applyPassManagerCLOptions(passes)))
     return failure();
+  if (level >= Level::Plan && !getKernelsModule(module)) {
+    DenseMap<Operation *, int64_t> workspaces = getWorkspaces(module);
+    addCodePass(passes, options);
+    if (failed(passes.run(module)) ||
+        failed(checkPlanFits(module, workspaces)))
+      return failure();
+    passes.clear();
+  }
   if (level < Level::Joint) {
     passes.addPass(createWeirDifferentiate());
     passes.addPass(createWeirFixRounding());
@@ -519,12 +534,8 @@ static LogicalResult runPasses(ModuleOp module, Level target,
     optimizer.beta2 = options.beta2;
     passes.addPass(createWeirAddOptimizer(optimizer));
   }
-  if (target >= Level::Plan && !getKernelsModule(module)) {
-    if (options.cudaArch.empty())
-      passes.addPass(createConvertWeirToHost());
-    else
-      passes.addPass(createConvertWeirToCUDA({options.cudaArch}));
-  }
+  if (target >= Level::Plan && !getKernelsModule(module))
+    addCodePass(passes, options);
   if (level < Level::Programs && target >= Level::Programs) {
     WeirScheduleOptions schedule;
     schedule.schedule = options.schedule;
@@ -543,7 +554,5 @@ static LogicalResult runPasses(ModuleOp module, Level target,
     passes.addPass(createWeirPlanMemory());
     passes.addPass(createWeirVerifyPrograms());
   }
-  if (failed(passes.run(module)))
-    return failure();
-  return level < Level::Plan ? success() : checkPlanFits(module, workspaces);
+  return passes.run(module);
 }

@@ -17,20 +17,34 @@
 #include "mlir/Pass/PassManager.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/Module.h"
+#include "llvm/MC/MCSubtargetInfo.h"
+#include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/TargetSelect.h"
 
 using namespace weir;
+
+/// The oldest architecture that CUDA 13 compiles for.
+static constexpr int oldestArch = 75;
 
 bool weir::isCudaArch(llvm::StringRef arch) {
   if (arch == emulatedArch)
     return true;
-  if (!arch.consume_front("sm_"))
+  LLVMInitializeNVPTXTargetInfo();
+  LLVMInitializeNVPTXTarget();
+  LLVMInitializeNVPTXTargetMC();
+  llvm::Triple triple("nvptx64-nvidia-cuda");
+  std::string message;
+  const llvm::Target *target =
+      llvm::TargetRegistry::lookupTarget(triple, message);
+  if (!target)
     return false;
-  llvm::StringRef number = arch.take_while(llvm::isDigit);
-  llvm::StringRef rest = arch.drop_front(number.size());
-  return number.size() >= 2 && number.size() <= 3 &&
-         (rest.empty() || rest == "a" || rest == "f");
+  std::unique_ptr<llvm::MCSubtargetInfo> known(
+      target->createMCSubtargetInfo(triple, "", ""));
+  int number = 0;
+  return known->isCPUStringValid(arch) && arch.consume_front("sm_") &&
+         !arch.consumeInteger(10, number) && number >= oldestArch;
 }
 
 //===----------------------------------------------------------------------===//

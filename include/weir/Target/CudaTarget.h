@@ -21,8 +21,8 @@ namespace weir {
 /// The architecture of the emulated device, on which tests run without a GPU.
 inline constexpr llvm::StringLiteral emulatedArch = "emulated";
 
-/// Whether kernels can be compiled for `arch`: sm_ and a number with an optional
-/// letter, or `emulated`. Whether ptxas knows it shows later.
+/// Whether kernels can be compiled for `arch`: an architecture that LLVM and CUDA
+/// 13 know, such as sm_90a, or `emulated`.
 bool isCudaArch(llvm::StringRef arch);
 
 /// Writes the LLVM module of the host side (with `main`) as text. Kernels are in

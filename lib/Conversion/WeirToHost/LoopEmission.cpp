@@ -191,9 +191,10 @@ void LoopEmitter::chooseVectorDim() {
 LogicalResult LoopEmitter::analyse() {
   if (auto attribute = op->getAttrOfType<IntegerAttr>(attr::lanes))
     lanes = attribute.getInt();
-  if (lanes < 1 || !llvm::isPowerOf2_64(lanes))
-    return op.emitOpError("has ")
-           << attr::lanes << " = " << lanes << ", not a power of two";
+  if (!isNumberOfLanes(lanes))
+    return op.emitOpError("has ") << attr::lanes << " = " << lanes
+                                  << ", not a power of two up to "
+                                  << largestLanes;
   if (failed(LoopNest::analyse("the host")))
     return failure();
   chooseVectorDim();

@@ -148,9 +148,9 @@ void FixRounding::fixReduction(linalg::GenericOp op) {
 }
 
 void FixRounding::runOnOperation() {
-  if (lanes < 1 || !llvm::isPowerOf2_64(lanes)) {
-    getOperation().emitError("the number of lanes must be a power of two, got ")
-        << int64_t(lanes);
+  if (!isNumberOfLanes(lanes)) {
+    getOperation().emitError("the number of lanes must be a power of two up to ")
+        << largestLanes << ", got " << int64_t(lanes);
     return signalPassFailure();
   }
   for (Operation &op : *getOperation().getBody()) {

@@ -24,7 +24,7 @@ weir.pipeline @fold stages 1 (%x = "x" : tensor<4x8xf32>, %i = "i" : tensor<4xf3
 
 weir.pipeline @lanes stages 1 (%x = "x" : tensor<4x8xf32>, %i = "i" : tensor<4xf32>) {
   %y = weir.forward 0 (%a = %x : tensor<4x8xf32>, %b = %i : tensor<4xf32>) -> (tensor<4xf32>) {
-    // expected-error@+1 {{has weir.lanes = 12, not a power of two}}
+    // expected-error@+1 {{has weir.lanes = 12, not a power of two up to 1024}}
     %s = linalg.generic {indexing_maps = [#full, #row], iterator_types = ["parallel", "reduction"]}
         ins(%a : tensor<4x8xf32>) outs(%b : tensor<4xf32>) attrs = {weir.lanes = 12 : i64} {
     ^bb0(%in: f32, %acc: f32):

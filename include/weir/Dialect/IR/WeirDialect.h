@@ -61,6 +61,14 @@ inline constexpr llvm::StringLiteral bytes = "weir.bytes";
 inline constexpr llvm::StringLiteral seconds = "weir.seconds";
 } // namespace attr
 
+/// The most lanes that a reduction may have: code is made for each of them.
+inline constexpr int64_t largestLanes = 1024;
+
+/// Whether a reduction may have that many lanes: a power of two.
+inline constexpr bool isNumberOfLanes(int64_t lanes) {
+  return lanes >= 1 && lanes <= largestLanes && (lanes & (lanes - 1)) == 0;
+}
+
 /// The scheduling library's name for a kind of pass and back.
 schedule::PassKind toSchedule(PassKind kind);
 PassKind fromSchedule(schedule::PassKind kind);
