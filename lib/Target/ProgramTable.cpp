@@ -105,7 +105,8 @@ FailureOr<int64_t> TableBuilder::addKernel(StagePassOpInterface pass) {
     return pass->emitError("has no kernel; run convert-weir-to-host first");
   auto [it, isNew] = kernelNumbers.try_emplace(name.getValue(), kernels.size());
   if (isNew) {
-    kernels.push_back({addString(name.getValue())});
+    kernels.push_back(
+        {addString(name.getValue()), pass.getEstimatedSeconds()});
     kernelOrder.push_back(name.getValue().str());
   }
   return it->second;

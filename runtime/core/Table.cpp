@@ -32,6 +32,21 @@ int64_t weir::runtime::elementBytes(int64_t elementType) {
   }
 }
 
+const char *weir::runtime::passName(int64_t pass) {
+  switch (pass) {
+  case WEIR_PASS_FORWARD:
+    return "forward";
+  case WEIR_PASS_BACKWARD_INPUT:
+    return "backward_input";
+  case WEIR_PASS_BACKWARD_WEIGHT:
+    return "backward_weight";
+  case WEIR_PASS_BACKWARD:
+    return "backward";
+  default:
+    return "update";
+  }
+}
+
 std::span<const weir_resident> Table::residents(int64_t device) const {
   const weir_device &record = devices()[device];
   return records<weir_resident>(header().residents)
@@ -368,9 +383,13 @@ Status TableVerifier::checkTensor(const std::string &what, int64_t elementType,
 }
 
 Status TableVerifier::checkNames() {
-  for (size_t i = 0; i < table.kernels().size(); ++i)
-    if (!isString(table.kernels()[i].name))
+  for (size_t i = 0; i < table.kernels().size(); ++i) {
+    const weir_kernel_record &kernel = table.kernels()[i];
+    if (!isString(kernel.name))
       return fail("kernel ", i, ": name is outside the strings");
+    if (!std::isfinite(kernel.seconds) || kernel.seconds < 0)
+      return fail("kernel ", i, ": a call cannot take ", kernel.seconds, " s");
+  }
 
   std::set<std::string_view> inputNames;
   for (size_t i = 0; i < table.inputs().size(); ++i) {

@@ -41,18 +41,7 @@ int64_t Trace::bytes() const {
 static const char *category(const weir_action &action) {
   switch (action.kind) {
   case WEIR_ACTION_RUN:
-    switch (action.pass) {
-    case WEIR_PASS_FORWARD:
-      return "forward";
-    case WEIR_PASS_BACKWARD_INPUT:
-      return "backward_input";
-    case WEIR_PASS_BACKWARD_WEIGHT:
-      return "backward_weight";
-    case WEIR_PASS_BACKWARD:
-      return "backward";
-    default:
-      return "update";
-    }
+    return passName(action.pass);
   case WEIR_ACTION_LOAD:
     return "load";
   case WEIR_ACTION_WAIT:

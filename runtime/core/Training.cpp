@@ -80,6 +80,7 @@ static Status checkPaths(const Options &options) {
       {"--save-gradients", options.saveGradients, true},
       {"--metrics", options.metrics, true},
       {"--trace", options.trace, true},
+      {"--measurements", options.measurements, true},
   };
   for (const auto &output : files) {
     if (!output.isOutput || output.path.empty())
@@ -220,8 +221,11 @@ static Status writeResults(const Job &job, Trainer &trainer) {
       return status;
   }
   if (job.trace)
-    return job.trace->write(trainer.ownFile(options.trace), job.table);
-  return {};
+    if (Status status =
+            job.trace->write(trainer.ownFile(options.trace), job.table);
+        status.failed())
+      return status;
+  return trainer.writeMeasurements();
 }
 
 static Status train(const weir_module &module, const Options &options,
@@ -244,7 +248,9 @@ static Status train(const weir_module &module, const Options &options,
 
   InterruptGuard guard;
   RunEvents events;
-  events.onStep = [&](const StepRecord &record) { return log.add(record); };
+  events.onStep = [&](const StepRecord &record) {
+    return trainer->trains() ? log.add(record) : Status();
+  };
   events.onGradients = [&] {
     return writeSafetensors(options.saveGradients, trainer->gradients());
   };
@@ -266,8 +272,9 @@ static Status train(const weir_module &module, const Options &options,
   if (status = writeResults(*job, *trainer); status.failed())
     return status;
   if (!options.quiet) {
-    if (trainer->writesFiles())
+    if (trainer->writesFiles() && trainer->trains())
       log.printSummary();
+    trainer->printMeasurements();
     trainer->printMemory();
     if (std::fflush(stdout) != 0)
       return fail("cannot write to standard output: ", std::strerror(errno));

@@ -70,7 +70,7 @@ class CopyTransport : public DeviceTransport {
 public:
   CopyTransport(CopyMeeting &meeting, PlanResources &resources, RunLoop &loop,
                 const Rank &rank)
-      : meeting(meeting), resources(resources), loop(loop), rank(rank) {}
+      : DeviceTransport(resources), meeting(meeting), loop(loop), rank(rank) {}
 
   /// Adds this rank's ends; its device is current.
   Status prepare();
@@ -90,7 +90,6 @@ private:
   Status statusOf(TransferResult result);
 
   CopyMeeting &meeting;
-  PlanResources &resources;
   RunLoop &loop;
   const Rank &rank;
   std::vector<int64_t> handles; /* by transfer */

@@ -75,6 +75,21 @@ TargetOptions weir::runtime::cuda::cudaTargetOptions(CudaOptions &options) {
                         text.starts_with("file:") || text.starts_with("tcp:");
          return isKnown ? "" : "one of auto, mpi, file:PATH, tcp:HOST:PORT";
        }},
+      {"--play-rank", "R",
+       "run rank R alone, with made-up values for what it receives",
+       [&options](Options &, std::string_view text) -> std::string {
+         return readNumber(text, int64_t(0), int64_t(1) << 20,
+                           options.playedRank)
+                    ? ""
+                    : "the number of a rank";
+       }},
+      {"--measurements", "FILE",
+       "time every pass on the device; write the times beside the plan (JSON)",
+       [&options](Options &all, std::string_view text) -> std::string {
+         options.measures = true;
+         all.measurements = text;
+         return text.empty() ? "a file" : "";
+       }},
   };
   return target;
 }

@@ -23,11 +23,15 @@ static constexpr auto placePeriod = std::chrono::milliseconds(50);
 /// is not shorter.
 static constexpr double longestGrace = 2;
 
+/// How much of an arena is copied to the host at once to look at it.
+static constexpr int64_t searchedBytes = int64_t(64) << 20;
+
 DeviceRank::DeviceRank(int64_t device, int ordinal, RunLoop &loop,
                        RankSetting &setting, StepPlan plan)
     : Rank(device), ordinal(ordinal), plan(std::move(plan)), loop(loop),
       setting(setting),
-      schedule(setting.graphs, device, loop.table.numDevices()) {
+      schedule(setting.graphs, device, loop.table.numDevices()),
+      times(loop.table, device) {
   resources.plan = &this->plan;
 }
 
@@ -86,7 +90,7 @@ Status DeviceRank::fillArena() {
                      "cudaMemsetAsync");
   };
   fill(0, table.devices()[device].arena_bytes, 0);
-  if (loop.options.poison)
+  if (loop.options.poison || setting.measures)
     for (ByteRange range : rangesBetweenResidents(table, device))
       fill(range.begin, range.end, poisonByte);
   std::vector<std::byte> values;
@@ -125,7 +129,7 @@ Status DeviceRank::initialise() {
     status = transport->connect();
   if (!status.failed())
     status = fillArena();
-  if (!status.failed() && loop.job->trace)
+  if (!status.failed() && isTimed())
     status = trace.prepare(resources);
   if (status.failed())
     return fail("rank ", device, " on device ", ordinal, ": ",
@@ -194,8 +198,8 @@ bool DeviceRank::runStep(int64_t step) {
     return failHere(status);
   double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
 
-  if (loop.job->trace)
-    status = trace.endStep(resources, step, *loop.job->trace);
+  if (isTimed())
+    status = endTimedStep(step);
   if (!status.failed() && step == 1)
     status = copyRemainingGradients();
   if (!status.failed())
@@ -204,13 +208,23 @@ bool DeviceRank::runStep(int64_t step) {
   return status.failed() ? failHere(status) : true;
 }
 
+Status DeviceRank::endTimedStep(int64_t step) {
+  return trace.endStep(
+      resources, [&](int64_t action, int64_t begin, int64_t end) {
+        if (loop.job->trace)
+          loop.job->trace->record(device, step, action, begin, end);
+        if (setting.measures)
+          times.add(step, action, static_cast<double>(end - begin) * 1e-9);
+      });
+}
+
 Status DeviceRank::issueStep(int64_t step, GraphMode mode) {
   Status status;
   if (mode == GraphMode::Step)
     status = check(cudaGraphLaunch(stepGraph.get(), resources.compute()),
                    "cudaGraphLaunch");
   else
-    status = issueAll(step, mode, loop.job->trace != nullptr);
+    status = issueAll(step, mode, isTimed());
   if (status.failed())
     return status;
   return check(cudaEventRecord(end.get(), resources.compute()),
@@ -401,6 +415,33 @@ Status DeviceRank::read(int64_t offset, std::vector<std::byte> &bytes) {
     status = check(cudaStreamSynchronize(resources.compute()),
                    "cudaStreamSynchronize");
   return status;
+}
+
+//===----------------------------------------------------------------------===//
+// How far the arena is used
+//===----------------------------------------------------------------------===//
+
+/// Looks from the top of the arena for a byte that is not as it was filled.
+Status DeviceRank::findHighestTouched(int64_t &end) {
+  end = 0;
+  for (const weir_resident &resident : loop.table.residents(device))
+    end = std::max(end, resident.offset + resident.bytes);
+  std::vector<std::byte> bytes;
+  for (int64_t top = loop.table.devices()[device].arena_bytes; top > end;) {
+    const int64_t bottom = std::max(end, top - searchedBytes);
+    bytes.resize(top - bottom);
+    if (Status status = read(bottom, bytes); status.failed())
+      return status;
+    auto highest = std::find_if(bytes.rbegin(), bytes.rend(), [](std::byte b) {
+      return b != static_cast<std::byte>(poisonByte);
+    });
+    if (highest != bytes.rend()) {
+      end = bottom + (bytes.rend() - highest);
+      break;
+    }
+    top = bottom;
+  }
+  return {};
 }
 
 //===----------------------------------------------------------------------===//

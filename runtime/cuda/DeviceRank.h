@@ -13,6 +13,7 @@
 #include "DeviceTransport.h"
 #include "Graphs.h"
 #include "Kernels.h"
+#include "PassTimes.h"
 #include "StepPlan.h"
 #include "weir/Runtime/RunLoop.h"
 
@@ -32,6 +33,8 @@ struct RankSetting {
   GraphChoice graphs;
   Kernels kernels;
   Store *store = nullptr;
+  /// Whether to time passes, and to see how far into its arena a rank writes.
+  bool measures = false;
 };
 
 /// A rank: the resources that a plan needs, and the steps of it. The host puts
@@ -58,6 +61,10 @@ public:
   /// Copies `bytes` at `offset` of the arena to the host; after the last step,
   /// on the caller's thread.
   Status read(int64_t offset, std::vector<std::byte> &bytes);
+  /// The end of the highest byte of the arena that is a resident's or that has
+  /// been written; if the setting measures, without poison. Likewise.
+  Status findHighestTouched(int64_t &end);
+  const PassTimes &passTimes() const { return times; }
   /// Whether work is left on the device that does not end: its memory must be
   /// left alone.
   bool isHung() const { return hung; }
@@ -71,6 +78,8 @@ private:
   using Clock = std::chrono::steady_clock;
 
   Status fillArena();
+  bool isTimed() const { return loop.job->trace || setting.measures; }
+  Status endTimedStep(int64_t step);
   Status waitForStreams();
   void drawInputs(int64_t step);
   void beginStep(int64_t step);
@@ -105,6 +114,7 @@ private:
   std::map<std::vector<int64_t>, GraphExec> distinctPassGraphs;
   GraphExec stepGraph;
   DeviceTrace trace;
+  PassTimes times;
   bool hung = false;
 
   /// Up to which action the host has put the step on its streams.

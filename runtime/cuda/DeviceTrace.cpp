@@ -73,8 +73,8 @@ Status DeviceTrace::timeOf(const Event &event, int64_t &nanoseconds) const {
   return status;
 }
 
-Status DeviceTrace::endStep(const PlanResources &resources, int64_t step,
-                            Trace &trace) {
+Status DeviceTrace::endStep(const PlanResources &resources,
+                            const Listener &record) const {
   const StepPlan &plan = *resources.plan;
   std::vector<int64_t> doneTimes(plan.transfers.size(), baseTime);
   int64_t computeTime = baseTime; /* where the compute stream is */
@@ -87,7 +87,7 @@ Status DeviceTrace::endStep(const PlanResources &resources, int64_t step,
         status = timeOf(times[i].end, end);
       if (status.failed())
         return status;
-      trace.record(plan.device, step, operation.action, begin, end);
+      record(operation.action, begin, end);
       if (operation.stream == 0)
         computeTime = end;
       else
@@ -95,7 +95,7 @@ Status DeviceTrace::endStep(const PlanResources &resources, int64_t step,
     } else if (operation.kind == PlanKind::Wait && operation.stream == 0 &&
                operation.transfer >= 0) {
       int64_t end = std::max(computeTime, doneTimes[operation.transfer]);
-      trace.record(plan.device, step, operation.action, computeTime, end);
+      record(operation.action, computeTime, end);
       computeTime = end;
     }
   }

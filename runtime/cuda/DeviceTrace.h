@@ -13,6 +13,7 @@
 #include "weir/Runtime/Trace.h"
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace weir::runtime::cuda {
@@ -31,8 +32,11 @@ public:
   /// Around operation `index` of the plan.
   Status before(const PlanResources &resources, size_t index);
   Status after(const PlanResources &resources, size_t index);
+  /// Tells of every action that has a time, in nanoseconds of the host's clock.
+  using Listener =
+      std::function<void(int64_t action, int64_t begin, int64_t end)>;
   /// When the step has ended.
-  Status endStep(const PlanResources &resources, int64_t step, Trace &trace);
+  Status endStep(const PlanResources &resources, const Listener &record) const;
 
 private:
   struct Times {

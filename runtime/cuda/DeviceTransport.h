@@ -31,6 +31,7 @@ struct PlanResources {
 /// device current, but for abort().
 class DeviceTransport {
 public:
+  explicit DeviceTransport(PlanResources &resources) : resources(resources) {}
   virtual ~DeviceTransport() = default;
 
   /// Before the first step: connects to all peers and moves something through
@@ -40,9 +41,10 @@ public:
 
   /// Puts a transfer on the stream of its queue.
   virtual Status start(int64_t transfer) = 0;
-  /// Records its done event behind it; makes a stream wait for that.
-  virtual Status recordDone(int64_t transfer) = 0;
-  virtual Status waitDone(int64_t transfer, cudaStream_t stream) = 0;
+  /// Records its done event behind it; makes a stream wait for that. By default
+  /// the event of the plan.
+  virtual Status recordDone(int64_t transfer);
+  virtual Status waitDone(int64_t transfer, cudaStream_t stream);
   /// Whether these can be captured into a graph of this rank alone.
   virtual bool canBeCaptured() const = 0;
 
@@ -54,6 +56,9 @@ public:
   virtual void abort() = 0;
   /// Ends the connections, in concert with the others; after the last step.
   virtual void close() = 0;
+
+protected:
+  PlanResources &resources;
 };
 
 } // namespace weir::runtime::cuda

@@ -7,6 +7,9 @@
 
 #include "Executor.h"
 #include "NcclTransport.h"
+#include "SoloTransport.h"
+#include "weir/Runtime/Files.h"
+#include "weir/Runtime/Json.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -46,6 +49,7 @@ struct CudaExecutor::State {
   std::unique_ptr<Store> store;
   ProcessGroup *group = nullptr; /* loop.processes */
   CopyMeeting meeting;
+  std::vector<int64_t> highestTouched; /* by rank of this process */
   int multiprocessors = 1;
   bool useCopies = false, hasRun = false, hasFailed = false;
   RankSetting setting;
@@ -63,6 +67,11 @@ CudaExecutor::CudaExecutor(std::shared_ptr<Job> job,
     state->options.environment = [](const char *name) {
       return std::getenv(name);
     };
+  state->setting.measures = options.measures || options.playedRank >= 0;
+  // Weights that stay as they are keep the values of all steps as tame as those
+  // of the first.
+  if (options.playedRank >= 0)
+    state->job->options.learningRate = 0;
 }
 
 CudaExecutor::~CudaExecutor() {
@@ -84,19 +93,46 @@ DeviceRank &CudaExecutor::rank(size_t i) const {
 
 ProcessGroup &CudaExecutor::group() const { return *state->group; }
 
+bool CudaExecutor::trains() const { return state->options.playedRank < 0; }
+
 //===----------------------------------------------------------------------===//
 // Before training
 //===----------------------------------------------------------------------===//
+
+/// A rank that is played alone has no result but its measurements.
+Status CudaExecutor::checkPlaying() const {
+  const int64_t numRanks = state->job->table.numDevices();
+  const Options &options = state->job->options;
+  const int64_t rank = state->options.playedRank;
+  if (rank >= numRanks)
+    return fail("option --play-rank: the program has ",
+                numRanks == 1 ? "one rank, 0"
+                              : "ranks 0 to " + std::to_string(numRanks - 1),
+                ", not ", rank);
+  if (rank < 0)
+    return {};
+  for (auto [name, path] :
+       {std::pair("--save", &options.save),
+        std::pair("--save-gradients", &options.saveGradients),
+        std::pair("--metrics", &options.metrics)})
+    if (!path->empty())
+      return fail("option ", name,
+                  ": a rank that is played alone (--play-rank) "
+                  "has no result to write");
+  return {};
+}
 
 Status CudaExecutor::meetOthers() {
   const Table &table = state->job->table;
   const double timeout = state->job->options.timeout;
   const CudaOptions &options = state->options;
   Meeting meeting;
-  Status status = readLaunch(options.environment, state->launch);
+  Status status;
+  if (trains())
+    status = readLaunch(options.environment, state->launch);
   if (!status.failed())
-    status = place(table.numDevices(), state->launch, options.ranksInProcess,
-                   state->placement);
+    status = place(table.numDevices(), state->launch,
+                   trains() ? options.ranksInProcess : 0, state->placement);
   if (!status.failed())
     status = chooseMeeting(options.bootstrap, state->launch,
                            options.environment, meeting);
@@ -121,6 +157,8 @@ static int ordinalOf(const Placement &placement, const Launch &launch,
 }
 
 Status CudaExecutor::chooseTransport(int numDevices) {
+  if (!trains())
+    return {};
   const Placement &placement = state->placement;
   std::set<int> ordinals;
   for (int64_t i = 0; i < placement.ranksPerProcess; ++i)
@@ -150,7 +188,7 @@ Status CudaExecutor::chooseTransport(int numDevices) {
 Status CudaExecutor::planTransfersInFlight(std::vector<int64_t> &limits) {
   const Table &table = state->job->table;
   limits.assign(table.numDevices(), 0);
-  if (state->useCopies)
+  if (state->useCopies || !trains())
     return {};
   int multiprocessors = 0;
   if (Status status =
@@ -178,8 +216,9 @@ Status CudaExecutor::settleGraphs() {
   if (state->useCopies && !queueRounds(state->job->table).empty())
     why = "ranks of one device transfer by copies, which the graph of a rank's "
           "step cannot hold";
-  else if (state->job->trace)
-    why = "the parts of a graph have no times of their own for --trace";
+  else if (state->job->trace || state->setting.measures)
+    why = "the parts of a graph have no times of their own for --trace and "
+          "measurements";
   if (!why)
     return {};
   if (graphs == GraphChoice::Step)
@@ -192,6 +231,11 @@ Status CudaExecutor::settleGraphs() {
 
 Status CudaExecutor::makeTransport(DeviceRank &rank) {
   State &s = *state;
+  if (!trains()) {
+    rank.transport =
+        std::make_unique<SoloTransport>(s.job->table, rank.resources);
+    return {};
+  }
   if (!s.useCopies) {
     rank.transport = std::make_unique<NcclTransport>(
         s.job->table, rank.resources, *s.store, s.multiprocessors,
@@ -212,6 +256,16 @@ static int64_t freeBytes() {
   return static_cast<int64_t>(free);
 }
 
+std::vector<int64_t> CudaExecutor::ranksHere() const {
+  if (!trains())
+    return {state->options.playedRank};
+  std::vector<int64_t> ranks;
+  for (int64_t rank = 0; rank < state->job->table.numDevices(); ++rank)
+    if (state->placement.isHere(rank))
+      ranks.push_back(rank);
+  return ranks;
+}
+
 Status CudaExecutor::makeRanks(int numDevices) {
   State &s = *state;
   std::vector<int64_t> limits;
@@ -221,9 +275,9 @@ Status CudaExecutor::makeRanks(int numDevices) {
   planOptions.poison = s.job->options.poison;
   planOptions.marks = s.setting.graphs == GraphChoice::Step ||
                       s.setting.graphs == GraphChoice::Auto;
-  for (int64_t i = 0; i < s.placement.ranksPerProcess; ++i) {
-    int64_t device = s.placement.process * s.placement.ranksPerProcess + i;
-    int ordinal = ordinalOf(s.placement, s.launch, i, numDevices);
+  for (int64_t device : ranksHere()) {
+    int ordinal =
+        ordinalOf(s.placement, s.launch, s.loop.ranks.size(), numDevices);
     planOptions.transfersInFlight = limits[device];
     StepPlan plan = StepPlan::make(s.job->table, device, planOptions);
     if (s.options.editPlan)
@@ -247,7 +301,9 @@ Status CudaExecutor::prepare() {
   int numDevices = 0;
   if (Status status = countDevices(numDevices); status.failed())
     return status;
-  Status status = meetOthers();
+  Status status = checkPlaying();
+  if (!status.failed())
+    status = meetOthers();
   if (!status.failed())
     status = chooseTransport(numDevices);
   if (!status.failed())
@@ -325,6 +381,16 @@ void CudaExecutor::measureMemory() {
   for (auto [ordinal, before] : state->freeBefore)
     if (!useDevice(ordinal).failed())
       state->taken[ordinal] = before - freeBytes();
+  if (!state->setting.measures)
+    return;
+  for (size_t i = 0; i < state->loop.ranks.size(); ++i) {
+    int64_t highest = -1;
+    // Poison wipes out what was written.
+    if (!state->job->options.poison &&
+        rank(i).findHighestTouched(highest).failed())
+      highest = -1;
+    state->highestTouched.push_back(highest);
+  }
 }
 
 void CudaExecutor::printMemory() const {
@@ -344,4 +410,58 @@ void CudaExecutor::printMemory() const {
                 "with kernels, graphs, cuBLASLt and NCCL\n",
                 ordinal, deviceName(ordinal).c_str(),
                 mebibytes(planned[ordinal]), mebibytes(taken));
+}
+
+//===----------------------------------------------------------------------===//
+// Measurements
+//===----------------------------------------------------------------------===//
+
+RankMeasurement CudaExecutor::measurementOf(size_t i) const {
+  return {rank(i).device, !trains(), &rank(i).passTimes(),
+          state->highestTouched[i]};
+}
+
+void CudaExecutor::printMeasurements() const {
+  if (!state->setting.measures)
+    return;
+  for (size_t i = 0; i < state->loop.ranks.size(); ++i)
+    printMeasurement(state->job->table, measurementOf(i));
+}
+
+static const char *nameOf(ProductPrecision products) {
+  switch (products) {
+  case ProductPrecision::F32:
+    return "f32";
+  case ProductPrecision::TF32:
+    return "tf32";
+  case ProductPrecision::BF16:
+    return "bf16";
+  }
+  return "";
+}
+
+Status CudaExecutor::writeMeasurements() {
+  const std::string &path = state->job->options.measurements;
+  if (path.empty())
+    return {};
+  const Table &table = state->job->table;
+  std::string ranks, devices;
+  for (size_t i = 0; i < state->loop.ranks.size(); ++i)
+    ranks += (i ? ",\n" : "\n") + measurementJson(table, measurementOf(i));
+  for (auto [ordinal, taken] : state->taken)
+    devices += (devices.empty() ? "" : ",") +
+               ("{\"name\":" + jsonString(deviceName(ordinal))) +
+               ",\"taken_bytes\":" + std::to_string(taken) + "}";
+  std::string text =
+      "{\"model\":" + jsonString(table.string(table.header().model_name)) +
+      ",\"schedule\":" +
+      jsonString(table.string(table.header().schedule_name)) +
+      ",\"products\":" + jsonString(nameOf(state->setting.products)) +
+      ",\"steps\":" + std::to_string(state->job->options.steps) +
+      ",\"devices\":[" + devices + "],\"ranks\":[" + ranks + "]}\n";
+  OutputFile file;
+  Status status = file.open(ownFile(path));
+  if (!status.failed())
+    status = file.write(text.data(), text.size());
+  return status.failed() ? status : file.commit();
 }

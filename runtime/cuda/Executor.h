@@ -12,6 +12,7 @@
 #include "CopyTransport.h"
 #include "DeviceRank.h"
 #include "Launch.h"
+#include "Measurements.h"
 #include "ProcessGroup.h"
 #include "weir/Cuda.h"
 #include "weir/Runtime/Training.h"
@@ -33,6 +34,10 @@ struct CudaOptions {
   int64_t ranksInProcess = 0;    /* 0: as many as fit */
   int64_t transfersInFlight = 0; /* per rank; 0: as many as the device holds */
   std::string bootstrap = "auto";
+  /// The rank to play without the others; -1: train them all.
+  int64_t playedRank = -1;
+  /// Whether to time passes; so it is where a rank is played.
+  bool measures = false;
 
   /// For tests: changes the plan of a rank before it is used, and takes the
   /// place of the environment.
@@ -56,6 +61,7 @@ public:
   /// Finds the devices, meets the other processes, takes all memory.
   Status prepare() override;
   Status run(const RunEvents &events) override;
+  bool trains() const override;
   bool hasHungRank() const override;
   void leaveHungRanks() override;
   bool writesFiles() const override { return group().isRoot(); }
@@ -64,18 +70,23 @@ public:
   std::vector<NamedTensor> gradients() const override;
   void measureMemory() override;
   void printMemory() const override;
+  void printMeasurements() const override;
+  Status writeMeasurements() override;
 
 private:
   struct State;
 
   ProcessGroup &group() const;
+  Status checkPlaying() const;
   Status meetOthers();
   Status chooseTransport(int numDevices);
   Status planTransfersInFlight(std::vector<int64_t> &limits);
   Status settleGraphs();
+  std::vector<int64_t> ranksHere() const;
   Status makeRanks(int numDevices);
   Status makeTransport(DeviceRank &rank);
   DeviceRank &rank(size_t i) const;
+  RankMeasurement measurementOf(size_t i) const;
 
   /// Shared with the threads of the ranks.
   std::shared_ptr<State> state;

@@ -74,7 +74,7 @@ weir::runtime::cuda::queueRounds(const Table &table) {
 NcclTransport::NcclTransport(const Table &table, PlanResources &resources,
                              Store &store, int64_t multiprocessors,
                              double timeout)
-    : table(table), resources(resources), rank(resources.plan->device),
+    : DeviceTransport(resources), table(table), rank(resources.plan->device),
       store(store), multiprocessors(multiprocessors), timeout(timeout) {
   queues.resize(resources.plan->numQueues());
   for (const PlannedTransfer &transfer : resources.plan->transfers)
@@ -272,20 +272,6 @@ Status NcclTransport::start(int64_t number) {
   return enqueue(queues[transfer.stream - 1], resources.arena + transfer.offset,
                  transfer.bytes, resources.streams[transfer.stream].get(),
                  transfer.isSend ? "ncclSend" : "ncclRecv");
-}
-
-Status NcclTransport::recordDone(int64_t number) {
-  const PlannedTransfer &transfer = resources.plan->transfers[number];
-  return check(cudaEventRecord(resources.events[transfer.doneEvent].get(),
-                               resources.streams[transfer.stream].get()),
-               "cudaEventRecord");
-}
-
-Status NcclTransport::waitDone(int64_t number, cudaStream_t stream) {
-  const PlannedTransfer &transfer = resources.plan->transfers[number];
-  return check(cudaStreamWaitEvent(
-                   stream, resources.events[transfer.doneEvent].get(), 0),
-               "cudaStreamWaitEvent");
 }
 
 Status NcclTransport::poll(int64_t &stream) {

@@ -67,8 +67,6 @@ public:
 
   Status connect() override;
   Status start(int64_t transfer) override;
-  Status recordDone(int64_t transfer) override;
-  Status waitDone(int64_t transfer, cudaStream_t stream) override;
   bool canBeCaptured() const override { return true; }
   Status poll(int64_t &stream) override;
   void abort() override;
@@ -94,7 +92,6 @@ private:
   std::string textOf(const Queue &queue) const;
 
   const Table &table;
-  PlanResources &resources;
   const int64_t rank;
   Store &store;
   const int64_t multiprocessors;

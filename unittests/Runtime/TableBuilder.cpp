@@ -31,7 +31,7 @@ int64_t TableBuilder::addDims(const std::vector<int64_t> &shape) {
 }
 
 int64_t TableBuilder::addKernel(const std::string &name, weir_kernel kernel) {
-  kernelRecords.push_back({string(name)});
+  kernelRecords.push_back({string(name), 0});
   kernels.push_back(kernel);
   return kernels.size() - 1;
 }

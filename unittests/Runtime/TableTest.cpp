@@ -64,8 +64,8 @@ TEST(TableTest, RefusesWhatIsNoTable) {
   bytes.resize(bytes.size() - 8);
   EXPECT_REFUSED(bytes, "bytes, but there are");
   bytes = Bigram::onOneDevice().build();
-  bytes[8] = std::byte(2);
-  EXPECT_REFUSED(bytes, "version 2, but this runtime reads version 1");
+  bytes[8] = std::byte(WEIR_TABLE_VERSION + 1);
+  EXPECT_REFUSED(bytes, "version 3, but this runtime reads version 2");
 }
 
 TEST(TableTest, RefusesBadRecords) {

@@ -77,7 +77,7 @@ void weir_host_product(weir_context *context, const weir_product *product,
 //===----------------------------------------------------------------------===//
 
 #define WEIR_TABLE_MAGIC INT64_C(0x31454c4241544957) /* "WITABLE1" */
-#define WEIR_TABLE_VERSION 1
+#define WEIR_TABLE_VERSION 2
 
 enum weir_element_type {
   WEIR_F32 = 0,
@@ -119,7 +119,8 @@ typedef struct weir_table_header {
 
 /// A compiled pass by name; its address is entry `i` of weir_module.kernels.
 typedef struct weir_kernel_record {
-  int64_t name; /* string */
+  int64_t name;   /* string */
+  double seconds; /* of a call, as the schedule reckons; 0 if not known */
 } weir_kernel_record;
 
 /// A data input of the model for one microbatch.

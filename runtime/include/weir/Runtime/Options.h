@@ -27,6 +27,7 @@ struct Options {
   double learningRate = 1e-3;
   double timeout = 300; /* seconds */
   std::string data, load, save, saveGradients, metrics, trace;
+  std::string measurements; /* of targets that measure */
   bool poison = false, quiet = false, help = false;
 
   /// The learning rate of a step, counted from 1: it grows linearly over the

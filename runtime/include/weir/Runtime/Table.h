@@ -23,6 +23,9 @@ namespace weir::runtime {
 /// Size in bytes of one element; 0 for a number that names no type.
 int64_t elementBytes(int64_t elementType);
 
+/// "forward", "backward_input" and so on, of an enum weir_pass_kind.
+const char *passName(int64_t pass);
+
 /// A program table whose every offset, index and size has been checked, and
 /// whose programs end: sends and receives match and no device waits forever.
 /// All accessors are safe on a parsed table without further checks.

@@ -43,6 +43,10 @@ public:
   /// The name of a file that each process writes for itself.
   virtual std::string ownFile(const std::string &path) const { return path; }
 
+  /// Whether the steps train the model, so that losses and what is saved mean
+  /// something. If not, they are not reported.
+  virtual bool trains() const { return true; }
+
   /// After run(): the parameters, in the process that writes files; every
   /// process calls it. The bytes are borrowed.
   virtual Status collectParameters(std::vector<NamedTensor> &parameters) = 0;
@@ -53,6 +57,11 @@ public:
   /// memory on standard output.
   virtual void measureMemory() = 0;
   virtual void printMemory() const = 0;
+
+  /// After run(), if the options ask for them: measurements, to standard output
+  /// and to a file.
+  virtual void printMeasurements() const {}
+  virtual Status writeMeasurements() { return {}; }
 };
 
 struct TrainingTarget {
