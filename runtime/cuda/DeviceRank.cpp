@@ -23,6 +23,9 @@ static constexpr auto placePeriod = std::chrono::milliseconds(50);
 /// is not shorter.
 static constexpr double longestGrace = 2;
 
+/// How much of a parameter is drawn where a rank is played.
+static constexpr size_t playedBytes = size_t(1) << 22;
+
 /// How much of an arena is copied to the host at once to look at it.
 static constexpr int64_t searchedBytes = int64_t(64) << 20;
 
@@ -77,6 +80,19 @@ Status DeviceRank::prepare() {
   return {};
 }
 
+/// The first values of a parameter. Where a rank is played, any will do that do
+/// not repeat soon, and drawing them all could take longer than the steps.
+void DeviceRank::initialise(int64_t variable,
+                            std::span<std::byte> values) const {
+  size_t drawn = values.size();
+  if (setting.isPlayed && loop.options.load.empty())
+    drawn = std::min(drawn, playedBytes);
+  loop.job->initialise(variable, values.first(drawn));
+  for (size_t at = drawn; at < values.size(); at += drawn)
+    std::memcpy(values.data() + at, values.data(),
+                std::min(drawn, values.size() - at));
+}
+
 /// The first values of the arena: zeros, poison where nothing lives yet, and
 /// parameters.
 Status DeviceRank::fillArena() {
@@ -98,7 +114,7 @@ Status DeviceRank::fillArena() {
     if (resident.kind != WEIR_RESIDENT_PARAMETER || status.failed())
       continue;
     values.resize(resident.bytes);
-    loop.job->initialise(resident.variable, values);
+    initialise(resident.variable, values);
     status = check(cudaMemcpyAsync(resources.arena + resident.offset,
                                    values.data(), values.size(),
                                    cudaMemcpyHostToDevice, resources.compute()),

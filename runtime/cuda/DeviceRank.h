@@ -35,6 +35,8 @@ struct RankSetting {
   Store *store = nullptr;
   /// Whether to time passes, and to see how far into its arena a rank writes.
   bool measures = false;
+  /// Whether a rank runs without the others, to be measured.
+  bool isPlayed = false;
 };
 
 /// A rank: the resources that a plan needs, and the steps of it. The host puts
@@ -78,6 +80,7 @@ private:
   using Clock = std::chrono::steady_clock;
 
   Status fillArena();
+  void initialise(int64_t variable, std::span<std::byte> values) const;
   bool isTimed() const { return loop.job->trace || setting.measures; }
   Status endTimedStep(int64_t step);
   Status waitForStreams();

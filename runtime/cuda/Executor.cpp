@@ -70,8 +70,10 @@ CudaExecutor::CudaExecutor(std::shared_ptr<Job> job,
   state->setting.measures = options.measures || options.playedRank >= 0;
   // Weights that stay as they are keep the values of all steps as tame as those
   // of the first.
-  if (options.playedRank >= 0)
+  if (options.playedRank >= 0) {
+    state->setting.isPlayed = true;
     state->job->options.learningRate = 0;
+  }
 }
 
 CudaExecutor::~CudaExecutor() {
