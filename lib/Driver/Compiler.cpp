@@ -158,6 +158,37 @@ PipelineOp weir::getOnlyPipeline(ModuleOp module) {
   return {};
 }
 
+static LogicalResult checkInput(BlockArgument input, StringAttr name) {
+  constexpr StringLiteral known = "the runtime feeds 'tokens', 'images' and "
+                                  "'labels'";
+  if (!name)
+    return emitError(input.getLoc(), "argument ")
+           << input.getArgNumber() << " of the model has no weir.input; "
+           << known;
+  if (name != "tokens" && name != "images" && name != "labels")
+    return emitError(input.getLoc(), "nothing can feed the input ")
+           << name << " of the model; " << known;
+  if (!getElementTypeOrSelf(input.getType()).isInteger(32))
+    return emitError(input.getLoc(), "the input ")
+           << name << " of the model must be of i32, got " << input.getType();
+  return success();
+}
+
+LogicalResult weir::checkInputs(ModuleOp module) {
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function->hasAttr(attr::model) || function->hasAttr(attr::joint))
+      for (BlockArgument input : function.getArguments())
+        if (failed(checkInput(input, function.getArgAttrOfType<StringAttr>(
+                                         input.getArgNumber(), attr::input))))
+          return failure();
+  for (auto pipeline : module.getOps<PipelineOp>())
+    for (auto [input, name] :
+         llvm::zip(pipeline.getBody().getArguments(), pipeline.getInputs()))
+      if (failed(checkInput(input, cast<StringAttr>(name))))
+        return failure();
+  return success();
+}
+
 void weir::removeKernels(ModuleOp module) {
   if (ModuleOp kernels = getKernelsModule(module))
     kernels.erase();

@@ -149,6 +149,12 @@ static Level getTarget() {
   }
 }
 
+/// Whether what is written is there to be run, and not to be read.
+static bool makesCode() {
+  return emission == Emission::LLVM || emission == Emission::Object ||
+         emission == Emission::Executable;
+}
+
 static LogicalResult compile(ModuleOp module, const CompilerOptions &options,
                              ArrayRef<KernelLibrary> libraries) {
   Level target = getTarget();
@@ -157,6 +163,8 @@ static LogicalResult compile(ModuleOp module, const CompilerOptions &options,
                 " says: the input is past that level");
     return failure();
   }
+  if (makesCode() && failed(checkInputs(module)))
+    return failure();
   OwningOpRef<ModuleOp> joint;
   if (emission == Emission::Report && getLevel(module) < Level::Stages) {
     // Cut anew for the comparison, and so in no way that could fail here.

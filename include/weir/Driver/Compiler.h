@@ -70,6 +70,10 @@ std::optional<std::string> checkOptions(const CompilerOptions &options);
 mlir::LogicalResult compileTo(mlir::ModuleOp module, Level target,
                               const CompilerOptions &options);
 
+/// Checks, at any level, that the runtime can feed all inputs of the model;
+/// emits an error at one that it cannot. For what is to become code.
+mlir::LogicalResult checkInputs(mlir::ModuleOp module);
+
 /// Removes the compiled kernels and the names of them, which belong to no
 /// level.
 void removeKernels(mlir::ModuleOp module);
