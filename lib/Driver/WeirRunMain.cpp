@@ -42,7 +42,8 @@ static FailureOr<Compiled> compile(ModuleOp module,
     reportError(*error);
     return failure();
   }
-  if (failed(compileTo(module, Level::Plan, options)))
+  if (failed(checkInputs(module)) ||
+      failed(compileTo(module, Level::Plan, options)))
     return failure();
   if (!getTimelinePath().empty() &&
       failed(writeTimeline(module, getTimelinePath())))
@@ -78,8 +79,9 @@ static int runExecutable(const HostProgram &program, StringRef cudaArch,
                          : reportError("cannot run the program: " + message);
 }
 
-/// Compiles the input and trains; the exit status.
-static int compileAndTrain(const CompilerOptions &options,
+/// Compiles the input and trains; the exit status. Warnings of the compiler are
+/// not printed if it `isQuiet`.
+static int compileAndTrain(const CompilerOptions &options, bool isQuiet,
                            ArrayRef<KernelLibrary> libraries,
                            const DialectRegistry &registry,
                            SmallVectorImpl<char *> &arguments) {
@@ -90,6 +92,10 @@ static int compileAndTrain(const CompilerOptions &options,
     std::unique_ptr<InputFile> input = InputFile::open(getInputPath(), context);
     if (!input)
       return 1;
+    ScopedDiagnosticHandler quiet(&context, [&](Diagnostic &diagnostic) {
+      return success(isQuiet &&
+                     diagnostic.getSeverity() == DiagnosticSeverity::Warning);
+    });
     FailureOr<Compiled> compiled = compile(input->getModule(), options);
     if (failed(compiled))
       return 1;
@@ -171,5 +177,6 @@ int weir::weirRunMain(int argc, char **argv, const DialectRegistry &registry) {
     return reportError(*error);
   if (auto error = checkCommandLine(*options, program, libraries))
     return reportError(*error);
-  return compileAndTrain(*options, libraries, registry, programArgs);
+  return compileAndTrain(*options, program.quiet, libraries, registry,
+                         programArgs);
 }

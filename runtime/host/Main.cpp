@@ -29,7 +29,8 @@ public:
   Status prepare() override {
     Status status = executor.prepare();
     int64_t available = availableBytes();
-    if (!status.failed() && available > 0 && executor.arenaBytes() > available)
+    if (!status.failed() && !job->options.quiet && available > 0 &&
+        executor.arenaBytes() > available)
       std::fprintf(stderr,
                    "warning: the plan needs %.0f MiB, and this machine has "
                    "%.0f MiB left\n",
