@@ -396,19 +396,14 @@ std::optional<std::string> weir::checkFiles(ArrayRef<NamedFile> outputs,
 namespace {
 
 /// Remarks as diagnostics, so that those about plans that are dropped can be
-/// dropped with them. The place that a remark is about is the whole model.
+/// dropped with them.
 class RemarksAsDiagnostics : public remark::detail::MLIRRemarkStreamerBase {
 public:
-  explicit RemarksAsDiagnostics(MLIRContext &context) : context(context) {}
-
   void streamOptimizationRemark(const remark::detail::Remark &remark) override {
-    InFlightDiagnostic diag = emitRemark(UnknownLoc::get(&context));
+    InFlightDiagnostic diag = emitRemark(remark.getLocation());
     for (const remark::detail::Remark::Arg &arg : remark.getArgs())
       diag << arg.val;
   }
-
-private:
-  MLIRContext &context;
 };
 
 } // namespace
@@ -422,7 +417,7 @@ static void enableRemarks(MLIRContext &context, StringRef filter) {
     categories.passed = categories.missed = categories.analysis =
         categories.failed = filter.str();
   (void)remark::enableOptimizationRemarks(
-      context, std::make_unique<RemarksAsDiagnostics>(context),
+      context, std::make_unique<RemarksAsDiagnostics>(),
       std::make_unique<remark::RemarkEmittingPolicyAll>(), categories);
 }
 
@@ -439,6 +434,34 @@ void weir::prepareContext(MLIRContext &context,
 int weir::reportError(const Twine &message) {
   llvm::WithColor::error() << message << "\n";
   return 1;
+}
+
+static void printLine(const Diagnostic &diagnostic) {
+  if (auto place = diagnostic.getLocation()->findInstanceOf<FileLineColRange>())
+    llvm::errs() << place.getFilename().getValue() << ":"
+                 << place.getStartLine() << ":" << place.getStartColumn()
+                 << ": ";
+  switch (diagnostic.getSeverity()) {
+  case DiagnosticSeverity::Error:
+    llvm::WithColor::error();
+    break;
+  case DiagnosticSeverity::Warning:
+    llvm::WithColor::warning();
+    break;
+  case DiagnosticSeverity::Note:
+    llvm::WithColor::note();
+    break;
+  case DiagnosticSeverity::Remark:
+    llvm::WithColor::remark();
+    break;
+  }
+  llvm::errs() << diagnostic.str() << "\n";
+}
+
+void weir::printInLines(const Diagnostic &diagnostic) {
+  printLine(diagnostic);
+  for (const Diagnostic &note : diagnostic.getNotes())
+    printLine(note);
 }
 
 struct InputFile::Content {
@@ -469,18 +492,14 @@ std::unique_ptr<InputFile> InputFile::open(StringRef path,
   content.sources.AddNewSourceBuffer(std::move(buffer), SMLoc());
   content.handler =
       std::make_unique<SourceMgrDiagnosticHandler>(content.sources, &context);
-  // What has no place in the input, as an error about an option, is one line.
+  // What has no place in the input, as an error about an option, is one line,
+  // and so is a remark.
   content.plainHandler = std::make_unique<ScopedDiagnosticHandler>(
       &context, [](Diagnostic &diagnostic) {
-        if (!isa<UnknownLoc>(diagnostic.getLocation()) ||
-            !diagnostic.getNotes().empty())
+        if (!isa<UnknownLoc>(diagnostic.getLocation()) &&
+            diagnostic.getSeverity() != DiagnosticSeverity::Remark)
           return failure();
-        if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
-          reportError(diagnostic.str());
-        else if (diagnostic.getSeverity() == DiagnosticSeverity::Remark)
-          llvm::WithColor::remark() << diagnostic.str() << "\n";
-        else
-          return failure();
+        printInLines(diagnostic);
         return success();
       });
   content.module = parseSourceFile<ModuleOp>(content.sources, &context);

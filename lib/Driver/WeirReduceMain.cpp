@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Version.h"
+#include "weir/Driver/CommandLine.h"
 #include "weir/Driver/ToolMains.h"
 #include "weir/InitAll.h"
 #include "weir/Reducer/Passes.h"
@@ -17,10 +18,15 @@
 int weir::weirReduceMain(int argc, char **argv,
                          const mlir::DialectRegistry &registry) {
   introduceTool();
+  if (argc == 1)
+    return reportError("needs a pass and an input file, such as "
+                       "--weir-reduction=test=PROGRAM FILE; --help tells more");
   // For opt-reduction-pass.
   mlir::registerAllPasses();
   weir::registerAllPasses();
   registerWeirReducerPasses();
   mlir::MLIRContext context(registry);
+  context.getDiagEngine().registerHandler(
+      [](mlir::Diagnostic &diagnostic) { printInLines(diagnostic); });
   return mlir::failed(mlir::mlirReduceMain(argc, argv, context));
 }

@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Fewer stages, devices and transfers of pipelines and their programs.
+// Fewer stages, devices, variables and transfers of pipelines and their
+// programs.
 //
 //===----------------------------------------------------------------------===//
 
@@ -13,6 +14,7 @@
 #include "weir/Analysis/PipelineProblem.h"
 #include "weir/Analysis/ProgramLiveness.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/BitVector.h"
 #include "llvm/ADT/MapVector.h"
@@ -111,6 +113,58 @@ LogicalResult weir::dropTransfer(SendStartOp send) {
 }
 
 //===----------------------------------------------------------------------===//
+// Variables
+//===----------------------------------------------------------------------===//
+
+/// Takes a variable that the pipeline no longer updates out of the programs;
+/// where passes read it, it stays as a parameter.
+static void dropFromPrograms(PipelineOp pipeline, StringRef variable) {
+  bool isRead = pipeline
+                    .walk([&](ReadOp read) {
+                      return read.getVariable() == variable
+                                 ? WalkResult::interrupt()
+                                 : WalkResult::advance();
+                    })
+                    .wasInterrupted();
+  SmallVector<Operation *> dropped;
+  for (ProgramOp program : getPrograms(pipeline))
+    for (Operation &op : program.getBody().getOps()) {
+      auto resident = dyn_cast<ResidentOp>(op);
+      auto run = dyn_cast<RunOp>(op);
+      if ((resident && resident.getVariable() == variable &&
+           !(isRead && resident.getKind() == ResidentKind::Parameter)) ||
+          (run && run.getVariable() == variable))
+        dropped.push_back(&op);
+    }
+  eraseWithDependents(pipeline->getParentOfType<ModuleOp>(), dropped);
+}
+
+void weir::dropVariable(VariableOp variable) {
+  auto module = variable->getParentOfType<ModuleOp>();
+  StringRef name = variable.getSymName();
+  module.walk([&](ReadOp read) {
+    if (read.getVariable() != name)
+      return;
+    OpBuilder builder(read);
+    auto zero = arith::ConstantOp::create(builder, read.getLoc(),
+                                          builder.getZeroAttr(read.getType()));
+    read.replaceAllUsesWith(zero.getResult());
+    read.erase();
+  });
+  module.walk([&](AccumulateOp accumulate) {
+    if (accumulate.getVariable() == name)
+      accumulate.erase();
+  });
+  module.walk([&](UpdateOp update) {
+    if (update.getVariable() == name)
+      update.erase();
+  });
+  for (auto pipeline : module.getOps<PipelineOp>())
+    dropFromPrograms(pipeline, name);
+  variable.erase();
+}
+
+//===----------------------------------------------------------------------===//
 // Stages
 //===----------------------------------------------------------------------===//
 
@@ -136,7 +190,6 @@ private:
   void replaceRuns();
   void dropGradients();
   void dropUses(UpdateOp update, const llvm::BitVector &uses);
-  void dropVariable(StringRef variable);
   void renewRuns();
   void dropUnusedInputs();
 
@@ -223,33 +276,13 @@ void StageRemover::replaceRuns() {
   eraseWithDependents(getModule(), dropped);
 }
 
-/// A variable that no pass gathers a gradient of is no longer updated.
-void StageRemover::dropVariable(StringRef variable) {
-  WalkResult isRead = pipeline.walk([&](ReadOp read) {
-    return read.getVariable() == variable ? WalkResult::interrupt()
-                                          : WalkResult::advance();
-  });
-  SmallVector<Operation *> dropped;
-  for (ProgramOp program : programs)
-    for (Operation &op : program.getBody().getOps()) {
-      auto resident = dyn_cast<ResidentOp>(op);
-      auto run = dyn_cast<RunOp>(op);
-      if ((resident && resident.getVariable() == variable &&
-           !(isRead.wasInterrupted() &&
-             resident.getKind() == ResidentKind::Parameter)) ||
-          (run && run.getVariable() == variable))
-        dropped.push_back(&op);
-    }
-  eraseWithDependents(getModule(), dropped);
-}
-
 void StageRemover::dropUses(UpdateOp update, const llvm::BitVector &uses) {
   StringRef variable = update.getVariable();
   Renumbering numbers(uses.size());
   for (unsigned use : uses.set_bits())
     numbers.drop(use, use + 1);
   if (numbers.getNumLeft() == 0) {
-    dropVariable(variable);
+    dropFromPrograms(pipeline, variable);
     update.erase();
     return;
   }

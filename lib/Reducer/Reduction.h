@@ -73,6 +73,9 @@ llvm::LogicalResult dropDevices(PipelineOp pipeline,
 /// results, and the other sides of their transfers.
 void eraseWithDependents(mlir::ModuleOp module,
                          llvm::ArrayRef<mlir::Operation *> roots);
+/// Leaves a variable out with all that belongs to it: its gradients, states and
+/// updates. What reads it gets zeros.
+void dropVariable(VariableOp variable);
 /// Takes a message out of two programs, if the receiver needs none.
 llvm::LogicalResult dropTransfer(SendStartOp send);
 

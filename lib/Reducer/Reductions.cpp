@@ -182,6 +182,22 @@ static LogicalResult removeDevices(ModuleOp module, size_t begin, size_t end) {
 }
 
 //===----------------------------------------------------------------------===//
+// Variables
+//===----------------------------------------------------------------------===//
+
+static size_t countVariables(ModuleOp module) {
+  return llvm::range_size(module.getOps<VariableOp>());
+}
+
+static LogicalResult removeVariables(ModuleOp module, size_t begin,
+                                     size_t end) {
+  auto variables = llvm::to_vector(module.getOps<VariableOp>());
+  for (VariableOp variable : ArrayRef(variables).slice(begin, end - begin))
+    dropVariable(variable);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // Transfers
 //===----------------------------------------------------------------------===//
 
@@ -245,6 +261,7 @@ ArrayRef<Reduction> weir::getReductions() {
       {"microbatches", countMicrobatches, removeMicrobatches},
       {"devices", countDevices, removeDevices},
       {"stages", countStages, removeStages},
+      {"variables", countVariables, removeVariables},
       {"transfers", countTransfers, removeTransfers},
       {"values", countValues, shortcutValues},
       {"zeros", countValues, zeroValues},

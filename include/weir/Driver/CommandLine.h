@@ -66,6 +66,10 @@ void prepareContext(mlir::MLIRContext &context,
 /// Prints `message` as an error of the tool, returns the exit status 1.
 int reportError(const llvm::Twine &message);
 
+/// Prints a diagnostic and its notes on standard error, each on a line:
+/// "model.mlir:3:5: error: ..." or, without a place in a file, "error: ...".
+void printInLines(const mlir::Diagnostic &diagnostic);
+
 /// An input file and its errors, shown with the line of the input.
 class InputFile {
 public:

@@ -27,6 +27,8 @@ def WeirReduction : Pass<"weir-reduction", "::mlir::ModuleOp"> {
     - `devices`: with their stages; what others received of them they load;
     - `stages`: what a stage gave to others becomes an input of the pipeline,
       which its device loads in the place of the run;
+    - `variables`: with their gradients, states and updates; what reads them gets
+      zeros;
     - `transfers`: messages that nobody reads, or that carry what the receiver can
       have by itself;
     - `values`: ops in models and in bodies of passes; an earlier value of the type
