@@ -45,6 +45,8 @@ struct Partition : weir::impl::WeirPartitionBase<Partition> {
   /// hold a microbatch of each stage.
   void setSchedule(CutProblem &problem) const;
   FailureOr<FoundCuts> chooseCuts(func::FuncOp joint, CutProblem &problem);
+  /// Whether the user says where all cuts are.
+  bool isGiven() const { return !cuts.empty() || !layersPerStage.empty(); }
   /// The cuts that `cuts` or `layers-per-stage` tell.
   FailureOr<SmallVector<int64_t>> readGivenCuts(func::FuncOp joint,
                                                 const ForwardRow &row);
@@ -255,11 +257,11 @@ LogicalResult Partition::checkMarks(const ForwardRow &row,
     int64_t stage = cut - positions.begin();
     Operation *op = row.ops[mark.position];
     if (cut == positions.end())
-      return op->emitError(
+      return op->emitOpError(
           "is marked as the beginning of a stage, but the given "
           "cuts have none begin here");
     if (mark.stage >= 0 && mark.stage != stage)
-      return op->emitError("is marked as the beginning of stage ")
+      return op->emitOpError("is marked as the beginning of stage ")
              << mark.stage << ", but the given cuts have stage " << stage
              << " begin here";
   }
@@ -321,7 +323,7 @@ void Partition::report(func::FuncOp joint, const ForwardRow &row,
   for (int64_t s = 0; s < stages; ++s) {
     int64_t begin = found.cuts[s], end = found.cuts[s + 1];
     std::optional<int64_t> layer = getInteger(row.ops[begin], attr::layer);
-    remark::analysis(loc, named("stage"))
+    remark::analysis(row.ops[begin]->getLoc(), named("stage"))
         << ("stage " + Twine(s) + " begins at " + describe(row.ops[begin]) +
             (layer ? ", layer " + Twine(*layer) : Twine()) +
             ", estimated seconds " + toText(costs.seconds(begin, end)) +
@@ -347,14 +349,20 @@ void Partition::report(func::FuncOp joint, const ForwardRow &row,
   for (int64_t i = 1; i < costs.size(); ++i)
     if (seconds(i) > seconds(dearest))
       dearest = i;
+  bool isUneven = problem.numDevices() > 1 && slowest > mean * 1.05;
   std::string why;
   // A tenth is what the search gives away.
-  if (problem.numDevices() > 1 && slowest > mean * 1.05 &&
-      seconds(dearest) >= 0.9 * slowest)
+  if (isUneven && seconds(dearest) >= 0.9 * slowest)
     why = "; " + describe(row.ops[dearest]) + " alone takes " +
           toText(100.0 * seconds(dearest) / costs.seconds(0, costs.size())) +
           " % of all time, so that no cut can be more even than " +
           toText(seconds(dearest) / mean);
+  else if (isUneven && isGiven())
+    why = std::string("; all cuts are as ") +
+          (cuts.empty() ? "layers-per-stage" : "cuts") + " has them";
+  else if (isUneven && !problem.marks.empty())
+    why = "; " + std::to_string(problem.marks.size()) + " of the " +
+          std::to_string(stages - 1) + " cuts are at weir.stage_begin";
   else if (found.fastestSeconds > 0.0 && found.fastestSeconds < 0.995 * slowest)
     why = "; " + toText(found.fastestSeconds / mean) + " is possible where " +
           std::to_string(found.fastestBytes) + " bytes are sent";
@@ -397,7 +405,7 @@ LogicalResult Partition::partition(func::FuncOp joint) {
   }
 
   FoundCuts found;
-  if (cuts.empty() && layersPerStage.empty()) {
+  if (!isGiven()) {
     FailureOr<FoundCuts> chosen = chooseCuts(joint, problem);
     if (failed(chosen))
       return failure();
