@@ -25,6 +25,11 @@ struct PlanMemory : weir::impl::WeirPlanMemoryBase<PlanMemory> {
   using WeirPlanMemoryBase::WeirPlanMemoryBase;
 
   void runOnOperation() override {
+    if (getOperation().getOps<ProgramOp>().empty()) {
+      getOperation().emitError(
+          "no weir.program to plan; run weir-schedule first");
+      return signalPassFailure();
+    }
     // Every program is planned before one is refused, so that the error can say
     // what limit would do.
     int64_t least = 0;

@@ -115,8 +115,14 @@ struct Schedule : weir::impl::WeirScheduleBase<Schedule> {
   using WeirScheduleBase::WeirScheduleBase;
 
   void runOnOperation() override {
-    for (auto pipeline :
-         llvm::to_vector(getOperation().getOps<PipelineOp>()))
+    auto pipelines = llvm::to_vector(getOperation().getOps<PipelineOp>());
+    if (pipelines.empty()) {
+      getOperation().emitError("no weir.pipeline to schedule; run "
+                               "weir-outline-stages and weir-add-optimizer "
+                               "first");
+      return signalPassFailure();
+    }
+    for (PipelineOp pipeline : pipelines)
       if (failed(scheduleOne(pipeline)))
         return signalPassFailure();
   }

@@ -36,7 +36,7 @@ static LogicalResult verifyDevices(MutableArrayRef<ProgramOp> programs) {
   int64_t microbatches = programs.front().getMicrobatches();
   for (auto [index, program] : llvm::enumerate(programs)) {
     if (program.getDevice() != index) {
-      InFlightDiagnostic diag = program.emitError("is of device ")
+      InFlightDiagnostic diag = program.emitOpError("is of device ")
                                 << program.getDevice()
                                 << ", but the devices must be 0 to "
                                 << programs.size() - 1 << ", each once";
@@ -46,7 +46,7 @@ static LogicalResult verifyDevices(MutableArrayRef<ProgramOp> programs) {
       return diag;
     }
     if (int64_t(program.getMicrobatches()) != microbatches) {
-      InFlightDiagnostic diag = program.emitError("runs ")
+      InFlightDiagnostic diag = program.emitOpError("runs ")
                                 << program.getMicrobatches()
                                 << " microbatches, device 0 runs "
                                 << microbatches;
@@ -85,6 +85,11 @@ struct VerifyPrograms : weir::impl::WeirVerifyProgramsBase<VerifyPrograms> {
   using WeirVerifyProgramsBase::WeirVerifyProgramsBase;
 
   void runOnOperation() override {
+    if (getOperation().getOps<ProgramOp>().empty()) {
+      getOperation().emitError(
+          "no weir.program to verify; run weir-schedule first");
+      return signalPassFailure();
+    }
     for (auto pipeline : getOperation().getOps<PipelineOp>())
       if (failed(verifyPrograms(pipeline)))
         signalPassFailure();

@@ -1,4 +1,6 @@
 // RUN: weir-opt %s --weir-plan-memory -verify-diagnostics
+// RUN: echo 'module {}' | not weir-opt --weir-plan-memory 2>&1 | FileCheck %s --check-prefix=NONE
+// NONE: error: no weir.program to plan; run weir-schedule first
 
 // A limit that the plan exceeds is refused with the one that would do: 64 bytes
 // each for the input and two results.

@@ -1,4 +1,8 @@
 // RUN: weir-opt %s --weir-schedule="schedule=v-half devices=1 microbatches=2" -verify-diagnostics -split-input-file
+// RUN: echo 'module {}' | not weir-opt --weir-schedule 2>&1 | FileCheck %s --check-prefix=NONE
+
+// A module that is not there yet is not scheduled in silence.
+// NONE: error: no weir.pipeline to schedule; run weir-outline-stages and weir-add-optimizer first
 
 // v-half places two stages on a device.
 // expected-error @+1 {{v-half needs 2 stages on 1 devices in v placement}}

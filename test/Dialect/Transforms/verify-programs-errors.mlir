@@ -1,4 +1,8 @@
 // RUN: weir-opt %s --weir-verify-programs -verify-diagnostics -split-input-file
+// RUN: echo 'module {}' | not weir-opt --weir-verify-programs 2>&1 | FileCheck %s --check-prefix=NONE
+
+// Nothing is proved of a module without programs.
+// NONE: error: no weir.program to verify; run weir-schedule first
 
 // A stage belongs to one device; both runs are named.
 weir.pipeline @p stages 1 (%t = "tokens" : tensor<f32>) {
