@@ -43,7 +43,7 @@ static LogicalResult readSeconds(Block &body, ForwardRow &row) {
   for (Operation &op : body) {
     double time = getDouble(&op, attr::seconds);
     if (!(time >= 0.0 && time <= maxSeconds))
-      return op.emitError("takes ")
+      return op.emitOpError("takes ")
              << time << " seconds; a duration is 0 to " << maxSeconds;
     std::optional<int64_t> position = row.findPosition(&op);
     if (!position)
@@ -137,7 +137,7 @@ std::unique_ptr<ForwardRow> weir::readForwardRow(func::FuncOp joint,
     auto [it, isNew] = row->positionOf.try_emplace(number, position);
     if (isNew)
       continue;
-    InFlightDiagnostic diag = op->emitError("has the number ")
+    InFlightDiagnostic diag = op->emitOpError("has the number ")
                               << number << " of another op";
     diag.attachNote(row->ops[it->second]->getLoc()) << "the other op is here";
     return nullptr;
@@ -165,24 +165,17 @@ struct Mark {
 
 } // namespace
 
-static FailureOr<SmallVector<Mark>> readMarks(func::FuncOp joint,
-                                              const ForwardRow &row,
-                                              StringRef name,
-                                              bool mayLackNumber) {
+static FailureOr<SmallVector<Mark>>
+readMarks(func::FuncOp joint, const ForwardRow &row, StringRef name) {
   SmallVector<Mark> marks;
   std::map<int64_t, Operation *> marked; // any number may be given
   for (Operation &op : joint.getBody().front()) {
     Attribute mark = op.getAttr(name);
     if (!mark)
       continue;
-    if (!isa<IntegerAttr>(mark) && !(mayLackNumber && isa<UnitAttr>(mark)))
-      return op.emitError("is marked ")
-             << name << " = " << mark << "; a mark "
-             << (mayLackNumber ? "has no value or an integer"
-                               : "is an integer");
     std::optional<int64_t> position = row.findPosition(&op);
     if (!position || !isForwardOp(&op))
-      return op.emitError("is marked ")
+      return op.emitOpError("is marked ")
              << name
              << ", but every stage that needs it has its own copy; mark "
                 "the first op that computes";
@@ -190,7 +183,7 @@ static FailureOr<SmallVector<Mark>> readMarks(func::FuncOp joint,
     if (number) {
       auto [it, isNew] = marked.try_emplace(*number, &op);
       if (!isNew) {
-        InFlightDiagnostic diag = op.emitError("is marked ")
+        InFlightDiagnostic diag = op.emitOpError("is marked ")
                                   << name << " = " << *number
                                   << ", as another op is";
         diag.attachNote(it->second->getLoc()) << "the other op is here";
@@ -209,7 +202,7 @@ static LogicalResult checkOrder(ArrayRef<Mark> marks, StringRef name) {
     if (!mark.number)
       continue;
     if (last && *mark.number < *last->number) {
-      InFlightDiagnostic diag = mark.op->emitError("is marked ")
+      InFlightDiagnostic diag = mark.op->emitOpError("is marked ")
                                 << name << " = " << *mark.number
                                 << ", behind a larger number";
       diag.attachNote(last->op->getLoc())
@@ -224,8 +217,7 @@ static LogicalResult checkOrder(ArrayRef<Mark> marks, StringRef name) {
 FailureOr<SmallVector<StageMark>> weir::readStageMarks(func::FuncOp joint,
                                                        const ForwardRow &row,
                                                        int64_t stages) {
-  FailureOr<SmallVector<Mark>> marks =
-      readMarks(joint, row, attr::stageBegin, /*mayLackNumber=*/true);
+  FailureOr<SmallVector<Mark>> marks = readMarks(joint, row, attr::stageBegin);
   if (failed(marks) || failed(checkOrder(*marks, attr::stageBegin)))
     return failure();
   SmallVector<StageMark> result;
@@ -234,18 +226,22 @@ FailureOr<SmallVector<StageMark>> weir::readStageMarks(func::FuncOp joint,
     // Stage 0 begins at the first op, marked or not.
     if (mark.position == 0 && mark.number.value_or(0) == 0)
       continue;
+    if (mark.number && (mark.position == 0 || *mark.number == 0))
+      return mark.op->emitOpError("is marked as the beginning of stage ")
+             << *mark.number
+             << ", but stage 0 begins at the first op of the model and the "
+                "stages after it at marks 1, 2, ...";
     ++stage;
-    if (mark.number && mark.position == 0)
-      return mark.op->emitError("is marked as the beginning of stage ")
-             << *mark.number << ", but it is the first op of the model";
     if (mark.number && *mark.number < stage)
-      return mark.op->emitError("is marked as the beginning of stage ")
-             << *mark.number << ", but the marks before it begin " << stage - 1
-             << " other stages than stage 0";
+      return mark.op->emitOpError("is marked as the beginning of stage ")
+             << *mark.number << ", but the marks before it count up to stage "
+             << stage - 1;
     stage = mark.number.value_or(stage);
     if (stage >= stages)
-      return mark.op->emitError("is marked as the beginning of stage ")
-             << stage << ", but the model is cut into " << stages << " stages";
+      return mark.op->emitOpError("is marked as the beginning of stage ")
+             << stage
+             << (mark.number ? "" : ", by the number of the marks before it")
+             << ", but the model is cut into " << stages << " stages";
     result.push_back({mark.position, mark.number.value_or(-1)});
   }
   return result;
@@ -253,8 +249,7 @@ FailureOr<SmallVector<StageMark>> weir::readStageMarks(func::FuncOp joint,
 
 FailureOr<SmallVector<int64_t>> weir::readLayers(func::FuncOp joint,
                                                  const ForwardRow &row) {
-  FailureOr<SmallVector<Mark>> marks =
-      readMarks(joint, row, attr::layer, /*mayLackNumber=*/false);
+  FailureOr<SmallVector<Mark>> marks = readMarks(joint, row, attr::layer);
   if (failed(marks) || failed(checkOrder(*marks, attr::layer)))
     return failure();
   if (marks->empty())
@@ -262,7 +257,7 @@ FailureOr<SmallVector<int64_t>> weir::readLayers(func::FuncOp joint,
   SmallVector<int64_t> layers;
   for (const Mark &mark : *marks) {
     if (*mark.number != static_cast<int64_t>(layers.size()))
-      return mark.op->emitError("is marked weir.layer = ")
+      return mark.op->emitOpError("is marked weir.layer = ")
              << *mark.number
              << ", but no op is marked weir.layer = " << layers.size();
     layers.push_back(mark.position);

@@ -128,7 +128,7 @@ ResidentBytes weir::getResidentBytes(PipelineOp pipeline,
 LogicalResult weir::checkHasForwards(PipelineOp pipeline) {
   for (auto [number, passes] : llvm::enumerate(getStagePasses(pipeline)))
     if (!passes.forward)
-      return pipeline.emitError("has no forward pass of stage ") << number;
+      return pipeline.emitOpError("has no forward pass of stage ") << number;
   return success();
 }
 

@@ -102,7 +102,7 @@ FailureOr<int64_t> TableBuilder::getElementType(Location loc, Type type) {
 FailureOr<int64_t> TableBuilder::addKernel(StagePassOpInterface pass) {
   FlatSymbolRefAttr name = pass.getKernelAttr();
   if (!name)
-    return pass->emitError("has no kernel; run convert-weir-to-host first");
+    return pass->emitOpError("has no kernel; run convert-weir-to-host first");
   auto [it, isNew] = kernelNumbers.try_emplace(name.getValue(), kernels.size());
   if (isNew) {
     kernels.push_back(
@@ -169,8 +169,8 @@ LogicalResult TableBuilder::addPass(RunOp run, StagePassOpInterface pass,
   int64_t first = buffers.size();
   auto add = [&](std::optional<int64_t> offset) -> LogicalResult {
     if (!offset)
-      return run.emitError("has a buffer without an offset; run "
-                           "weir-plan-memory first");
+      return run.emitOpError("has a buffer without an offset; run "
+                             "weir-plan-memory first");
     buffers.push_back(*offset);
     return success();
   };
@@ -178,7 +178,7 @@ LogicalResult TableBuilder::addPass(RunOp run, StagePassOpInterface pass,
     ResidentKind kind = *buffer.getResidentKind();
     auto it = residentOffsets.find({kind, buffer.variable, buffer.index});
     if (it == residentOffsets.end())
-      return run.emitError("needs a resident ")
+      return run.emitOpError("needs a resident ")
              << stringifyResidentKind(kind) << " @" << buffer.variable;
     return add(it->second);
   };
@@ -257,7 +257,7 @@ LogicalResult TableBuilder::addRun(RunOp run) {
 
 LogicalResult TableBuilder::addProgram(ProgramOp program) {
   if (!program.getArena())
-    return program.emitError("has no plan; run weir-plan-memory first");
+    return program.emitOpError("has no plan; run weir-plan-memory first");
   weir_device device{};
   device.arena_bytes = *program.getArena();
   device.peak_activation_bytes = getMemoryPeaks(program).activations;
@@ -362,7 +362,7 @@ weir_section TableBuilder::append(ArrayRef<Record> records,
 
 FailureOr<ProgramTable> TableBuilder::build() {
   if (programs.empty())
-    return pipeline.emitError("has no programs; run weir-schedule first");
+    return pipeline.emitOpError("has no programs; run weir-schedule first");
   if (failed(addInputs()) || failed(addVariables()))
     return failure();
   for (ProgramOp program : programs)

@@ -46,6 +46,43 @@ void WeirDialect::initialize() {
 }
 
 //===----------------------------------------------------------------------===//
+// Discardable attributes that users write
+//===----------------------------------------------------------------------===//
+
+/// Whether `attribute` counts something from 0.
+static bool isNumber(Attribute attribute) {
+  auto number = dyn_cast<IntegerAttr>(attribute);
+  return number && number.getType().isSignlessInteger(64) &&
+         number.getInt() >= 0;
+}
+
+LogicalResult WeirDialect::verifyOperationAttribute(Operation *op,
+                                                    NamedAttribute attribute) {
+  StringRef name = attribute.getName();
+  Attribute value = attribute.getValue();
+  if (name == attr::layer && !isNumber(value))
+    return op->emitOpError("is marked weir.layer = ")
+           << value << "; a layer is an i64, counted from 0";
+  if (name == attr::stageBegin && !isa<UnitAttr>(value) && !isNumber(value))
+    return op->emitOpError("is marked weir.stage_begin = ")
+           << value
+           << "; the stages after stage 0 begin at marks without a value or "
+              "with the i64 1, 2, ...";
+  return success();
+}
+
+LogicalResult WeirDialect::verifyRegionArgAttribute(Operation *op, unsigned,
+                                                    unsigned argument,
+                                                    NamedAttribute attribute) {
+  if (attribute.getName() != attr::input ||
+      isa<StringAttr>(attribute.getValue()))
+    return success();
+  return op->emitOpError("argument ")
+         << argument << " has weir.input = " << attribute.getValue()
+         << "; the name of an input is a string";
+}
+
+//===----------------------------------------------------------------------===//
 // InitAttr: `<normal, 0.02>`
 //===----------------------------------------------------------------------===//
 

@@ -67,7 +67,7 @@ struct AddOptimizer : weir::impl::WeirAddOptimizerBase<AddOptimizer> {
 
 LogicalResult AddOptimizer::addUpdates(PipelineOp pipeline) {
   if (!pipeline.getBody().getOps<UpdateOp>().empty())
-    return pipeline.emitError("has updates already");
+    return pipeline.emitOpError("has updates already");
   // An accumulation by variable and use.
   llvm::StringMap<std::map<int64_t, AccumulateOp>> uses;
   pipeline.walk([&](AccumulateOp accumulate) {
@@ -76,7 +76,7 @@ LogicalResult AddOptimizer::addUpdates(PipelineOp pipeline) {
   for (const auto &entry : uses)
     if (auto [last, accumulate] = *entry.second.rbegin();
         last >= static_cast<int64_t>(entry.second.size()))
-      return accumulate.emitError("is use ")
+      return accumulate.emitOpError("is use ")
              << last << " of @" << entry.first() << ", of which there are only "
              << entry.second.size();
   OpBuilder builder(pipeline.getContext());
@@ -85,8 +85,9 @@ LogicalResult AddOptimizer::addUpdates(PipelineOp pipeline) {
     if (int64_t count = uses.lookup(variable.getSymName()).size()) {
       Type element = getElementTypeOrSelf(variable.getType());
       if (!element.isF32() && !element.isF64())
-        return variable.emitError("cannot be trained: updates are for f32 and "
-                                  "f64, not for ")
+        return variable.emitOpError(
+                   "cannot be trained: updates are for f32 and "
+                   "f64, not for ")
                << element;
       addUpdate(builder, variable, count);
     }

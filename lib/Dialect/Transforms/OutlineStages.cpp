@@ -121,28 +121,28 @@ LogicalResult OutlineStages::gather(func::FuncOp joint) {
     std::optional<int64_t> stage = getInteger(&op, attr::stage);
     auto kind = op.getAttrOfType<PassKindAttr>(attr::pass);
     if (!stage || !kind)
-      return op.emitError("has no stage and pass; run weir-partition and "
-                          "weir-split-backward first");
+      return op.emitOpError("has no stage and pass; run weir-partition and "
+                            "weir-split-backward first");
     if (*stage < 0 || *stage >= maxStages)
-      return op.emitError("is of stage ")
+      return op.emitOpError("is of stage ")
              << *stage << ", but stages are 0 to " << maxStages - 1;
     if (kind.getValue() == PassKind::Backward ||
         kind.getValue() == PassKind::Update)
-      return op.emitError("is of pass ")
+      return op.emitOpError("is of pass ")
              << stringifyPassKind(kind.getValue())
              << "; an op is forward, backward_input or backward_weight";
     opsOf[{*stage, static_cast<int>(kind.getValue())}].push_back(&op);
     numStages = std::max(numStages, *stage + 1);
   }
   if (opsOf.empty())
-    return joint.emitError("has no op that belongs to a stage");
+    return joint.emitOpError("has no op that belongs to a stage");
   auto opsOfPass = [&](int64_t stage, PassKind kind) {
     auto it = opsOf.find({stage, static_cast<int>(kind)});
     return it == opsOf.end() ? SmallVector<Operation *>() : it->second;
   };
   for (int64_t s = 0; s < numStages; ++s)
     if (opsOfPass(s, PassKind::Forward).empty())
-      return joint.emitError("has no forward op of stage ")
+      return joint.emitOpError("has no forward op of stage ")
              << s << ", but ops of stage " << numStages - 1;
   int64_t firstBackward = numStages;
   for (int64_t s = numStages - 1; s >= 0; --s)
@@ -183,9 +183,9 @@ LogicalResult OutlineStages::gather(func::FuncOp joint) {
         pass.needs.insert(value);
         Operation *producer = value.getDefiningOp();
         if (producer && !isBufferTensor(value.getType())) {
-          InFlightDiagnostic diag = op->emitError("needs a value of another "
-                                                  "pass that no buffer can "
-                                                  "hold: ")
+          InFlightDiagnostic diag = op->emitOpError("needs a value of another "
+                                                    "pass that no buffer can "
+                                                    "hold: ")
                                     << value.getType();
           diag.attachNote(producer->getLoc()) << "value produced here";
           ordered = failure();
@@ -194,7 +194,7 @@ LogicalResult OutlineStages::gather(func::FuncOp joint) {
         if (!producer || passOf.lookup(producer) < own)
           return;
         InFlightDiagnostic diag =
-            op->emitError("needs a value that a later pass makes");
+            op->emitOpError("needs a value that a later pass makes");
         diag.attachNote(producer->getLoc()) << "value produced here";
         ordered = failure();
       });

@@ -132,7 +132,7 @@ LogicalResult ArenaVerifier::place(Operation *maker, Operation *lastUse,
                                    std::optional<int64_t> offset,
                                    int64_t bytes) {
   if (!offset)
-    return maker->emitError("has no offset for ") << slot;
+    return maker->emitOpError("has no offset for ") << slot;
   if (*offset % bufferAlignment != 0)
     return maker->emitError("offset ")
            << *offset << " is not a multiple of " << bufferAlignment;
@@ -180,7 +180,7 @@ LogicalResult ArenaVerifier::verifySize() {
   int64_t used = last == buffers.end() ? 0 : alignBuffer(last->end);
   if (arena == used)
     return success();
-  InFlightDiagnostic diag = program.emitError("has an arena of ")
+  InFlightDiagnostic diag = program.emitOpError("has an arena of ")
                             << arena << " bytes, but its buffers take " << used;
   if (last != buffers.end())
     diag.attachNote(last->maker->getLoc()) << "the last one is made here";

@@ -48,10 +48,10 @@ static LogicalResult verifyEnds(const ProgramsOfPipeline &all, int64_t device,
                                 TransferOp op) {
   int64_t peer = op.getPeer();
   if (peer == device || peer < 0 || peer >= int64_t(all.programs.size()))
-    return op.emitError("has no such peer: device ") << peer;
+    return op.emitOpError("has no such peer: device ") << peer;
   std::optional<uint64_t> microbatch = op.getMicrobatch();
   if (microbatch && *microbatch >= uint64_t(all.microbatches))
-    return op.emitError("is of microbatch ")
+    return op.emitOpError("is of microbatch ")
            << int64_t(*microbatch) << " of " << all.microbatches;
   return success();
 }
@@ -115,10 +115,10 @@ static LogicalResult verifyTokens(ProgramOp program) {
       continue;
     Value token = op.getResult(0);
     if (token.use_empty())
-      return op.emitError("is never waited for");
+      return op.emitOpError("is never waited for");
     if (token.hasOneUse())
       continue;
-    InFlightDiagnostic diag = op.emitError("is waited for more than once");
+    InFlightDiagnostic diag = op.emitOpError("is waited for more than once");
     for (Operation *user : token.getUsers())
       diag.attachNote(user->getLoc()) << "waited for here";
     return diag;

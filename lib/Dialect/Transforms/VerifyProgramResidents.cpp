@@ -76,7 +76,7 @@ LogicalResult ResidentVerifier::collect() {
         resident);
     if (isNew)
       continue;
-    InFlightDiagnostic diag = resident.emitError("is there twice");
+    InFlightDiagnostic diag = resident.emitOpError("is there twice");
     diag.attachNote(it->second.getLoc()) << "first here";
     return diag;
   }
@@ -89,7 +89,7 @@ FailureOr<ResidentOp> ResidentVerifier::require(RunOp run, ResidentKind kind,
   auto it = residents.find({kind, variable, index});
   if (it != residents.end())
     return it->second;
-  return run.emitError("needs a resident ")
+  return run.emitOpError("needs a resident ")
          << nameResident(kind, variable, index) << ", which the program lacks";
 }
 
@@ -119,7 +119,7 @@ LogicalResult ResidentVerifier::visitPass(RunOp run,
     if (!tooEarly)
       continue;
     InFlightDiagnostic diag =
-        tooEarly->emitError("comes before a pass that ")
+        tooEarly->emitOpError("comes before a pass that ")
         << (isRead ? "reads " : "adds to ")
         << nameResident(*kind, buffer.variable, buffer.index);
     diag.attachNote(run.getLoc()) << "the pass runs here";
@@ -185,7 +185,7 @@ LogicalResult ResidentVerifier::verifyUsed() {
              << nameResident(kind, variable, index);
     if (kind == ResidentKind::Parameter && all.findUpdate(variable) &&
         !updated.contains(variable))
-      return program.emitError("holds @")
+      return program.emitOpError("holds @")
              << variable << " but does not update it";
   }
   return success();

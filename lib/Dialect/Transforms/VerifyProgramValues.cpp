@@ -125,10 +125,10 @@ LogicalResult ValueVerifier::verifyRun(ProgramOp program, RunOp run) {
   int64_t stage = *run.getStage(), microbatch = *run.getMicrobatch();
   PassKind kind = run.getPass();
   if (stage < 0 || stage >= int64_t(all.stages.size()))
-    return run.emitError("runs stage ") << stage << ", but the pipeline has "
-                                        << all.stages.size() << " stages";
+    return run.emitOpError("runs stage ") << stage << ", but the pipeline has "
+                                          << all.stages.size() << " stages";
   if (microbatch < 0 || microbatch >= all.microbatches)
-    return run.emitError("runs microbatch ")
+    return run.emitOpError("runs microbatch ")
            << microbatch << " of " << all.microbatches;
   auto [first, isFirst] = firstRunOfStage.try_emplace(stage, run);
   if (!isFirst &&
@@ -185,7 +185,7 @@ LogicalResult ValueVerifier::verifyTypes(RunOp run) {
       SmallVector<Type>(run.getBetween().getTypes()) !=
           typesOf(signature.between)) {
     InFlightDiagnostic diag =
-        run.emitError("takes or gives other values than its pass");
+        run.emitOpError("takes or gives other values than its pass");
     diag.attachNote(all.stages[*run.getStage()]
                         .get(getRunKinds(run.getPass()).front())
                         ->getLoc())
@@ -198,13 +198,13 @@ LogicalResult ValueVerifier::verifyTypes(RunOp run) {
 LogicalResult ValueVerifier::verifyLoad(LoadOp load) {
   Meaning meaning = getMeaning(load.getResult());
   if (!meaning.value)
-    return load.emitError("loads \"")
+    return load.emitOpError("loads \"")
            << load.getInput() << "\", but the pipeline has no such input";
   if (load.getType() != meaning.value.getType())
-    return load.emitError("loads ") << load.getType() << ", but the input is "
-                                    << meaning.value.getType();
+    return load.emitOpError("loads ") << load.getType() << ", but the input is "
+                                      << meaning.value.getType();
   if (load.getMicrobatch() >= uint64_t(all.microbatches))
-    return load.emitError("loads microbatch ")
+    return load.emitOpError("loads microbatch ")
            << meaning.microbatch << " of " << all.microbatches;
   return success();
 }
@@ -215,7 +215,7 @@ LogicalResult ValueVerifier::verifyMicrobatch(SendStartOp send) {
   std::optional<uint64_t> said = send.getMicrobatch();
   if (!said || int64_t(*said) == meaning.microbatch)
     return success();
-  InFlightDiagnostic diag = send.emitError("says it is of microbatch ")
+  InFlightDiagnostic diag = send.emitOpError("says it is of microbatch ")
                             << *said << ", but sends " << describe(meaning);
   diag.attachNote(send.getValue().getLoc()) << "value produced here";
   return diag;
@@ -227,7 +227,7 @@ LogicalResult ValueVerifier::verifySend(SendStartOp send) {
       resident.getKind() == ResidentKind::Count)
     return verifyMicrobatch(send);
   InFlightDiagnostic diag =
-      send.emitError("sends a resident that every device has for itself: ")
+      send.emitOpError("sends a resident that every device has for itself: ")
       << stringifyResidentKind(resident.getKind());
   diag.attachNote(resident.getLoc()) << "the resident is here";
   return diag;
@@ -239,7 +239,7 @@ LogicalResult ValueVerifier::verifyUpdate(RunOp run) {
   if (!update)
     return run.emitError("the pipeline has no update of @") << variable;
   if (run.getInputs().size() != update.getUses() + 1)
-    return run.emitError("needs the gradients of ")
+    return run.emitOpError("needs the gradients of ")
            << update.getUses() << " uses and the count";
   for (auto [index, operand] : llvm::enumerate(run.getInputs())) {
     Meaning expected;

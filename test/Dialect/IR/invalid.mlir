@@ -840,3 +840,27 @@ weir.program @d0 of @p device 0 microbatches 1 {
 // What ends a pass ends nothing else.
 // expected-error@+1 {{'weir.yield' op expects parent op to be one of 'weir.kernel, weir.forward, weir.backward_input, weir.backward_weight, weir.update'}}
 weir.yield
+
+// -----
+
+// A mark that no pass could read is not passed over.
+func.func @m(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error@+1 {{'arith.addf' op is marked weir.layer = "a"; a layer is an i64, counted from 0}}
+  %y = arith.addf %x, %x {weir.layer = "a"} : tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// -----
+
+func.func @m(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error@+1 {{'arith.addf' op is marked weir.stage_begin = -1 : i64; the stages after stage 0 begin at marks without a value or with the i64 1, 2, ...}}
+  %y = arith.addf %x, %x {weir.stage_begin = -1 : i64} : tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// -----
+
+// expected-error@+1 {{'func.func' op argument 1 has weir.input = 3 : i64; the name of an input is a string}}
+func.func @m(%x: tensor<4xf32>, %y: tensor<4xf32> {weir.input = 3}) {
+  return
+}

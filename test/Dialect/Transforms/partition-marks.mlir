@@ -13,9 +13,11 @@
 // RUN: sed 's/weir.layer = 1/weir.layer = 3/' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3 layers-per-stage=1,1,1" 2>&1 | FileCheck %s --check-prefix=ORDER
 // RUN: sed 's/weir.layer = 1 : i64, //' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3 layers-per-stage=1,1,1" 2>&1 | FileCheck %s --check-prefix=MISSING
 // RUN: sed 's/weir.layer = [0-9] : i64, //' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3 layers-per-stage=1,1,1" 2>&1 | FileCheck %s --check-prefix=NONE
-// RUN: sed 's/weir.stage_begin = 2 : i64/weir.stage_begin = "b"/' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3" 2>&1 | FileCheck %s --check-prefix=TYPE
 // RUN: sed 's/weir.stage_begin,/weir.stage_begin = 2 : i64,/' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3" 2>&1 | FileCheck %s --check-prefix=TWICE
 // RUN: sed 's/weir.stage_begin = 2/weir.stage_begin = 9223372036854775807/' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3" 2>&1 | FileCheck %s --check-prefix=LARGE
+// RUN: sed 's/weir.stage_begin = 2 : i64/weir.stage_begin/' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=2" 2>&1 | FileCheck %s --check-prefix=COUNTED
+// RUN: sed 's/weir.stage_begin = 2 : i64/weir.stage_begin = 1 : i64/' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3" 2>&1 | FileCheck %s --check-prefix=PASSED
+// RUN: sed 's/weir.stage_begin,/weir.stage_begin = 0 : i64,/' %s | not weir-opt --weir-estimate-costs --weir-partition="stages=3" 2>&1 | FileCheck %s --check-prefix=FIRST
 
 // Stages begin where the marks are, however uneven that is.
 // CHECK: weir.op = 0 : i64, {{.*}}weir.stage = 0
@@ -45,8 +47,8 @@
 // REMARK: holds most by estimate: 128 bytes of parameters, gradients and optimizer states and 0 bytes that microbatches keep
 // REMARK: cut into 3 stages; the slowest device takes {{.*}} of the mean; 64 bytes per microbatch go from device to device
 
-// STAGES: error: {{.*}}is marked as the beginning of stage 2, but the model is cut into 2 stages
-// CUTS: error: {{.*}}is marked as the beginning of a stage, but the given cuts have none begin here
+// STAGES: error: 'arith.mulf' op is marked as the beginning of stage 2, but the model is cut into 2 stages
+// CUTS: error: 'arith.mulf' op is marked as the beginning of a stage, but the given cuts have none begin here
 // NUMBER: error: {{.*}}is marked as the beginning of stage 2, but the given cuts have stage 3 begin here
 // SUM: error: {{.*}}got 4 layers in 3 stages, but the model has 3
 // COUNT: error: {{.*}}got the layers of 2 stages, but the model is cut into 3
@@ -56,10 +58,12 @@
 // ORDER: note: marked 3 here
 // MISSING: error: {{.*}}is marked weir.layer = 2, but no op is marked weir.layer = 1
 // NONE: error: {{.*}}cannot count layers: no op is marked weir.layer
-// TYPE: error: {{.*}}is marked weir.stage_begin = "b"; a mark has no value or an integer
 // TWICE: error: {{.*}}is marked weir.stage_begin = 2, as another op is
 // TWICE: note: the other op is here
 // LARGE: error: {{.*}}the beginning of stage 9223372036854775807, but the
+// COUNTED: error: {{.*}}is marked as the beginning of stage 2, by the number of the marks before it, but the model is cut into 2 stages
+// PASSED: error: {{.*}}is marked as the beginning of stage 1, but the marks before it count up to stage 1
+// FIRST: error: {{.*}}is marked as the beginning of stage 0, but stage 0 begins at the first op of the model and the stages after it at marks 1, 2, ...
 weir.variable @w <normal, 0.02> : tensor<8xf32>
 func.func @m(%x: tensor<8xf32>) attributes {weir.joint} {
   %w = weir.read @w : tensor<8xf32>

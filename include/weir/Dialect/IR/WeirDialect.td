@@ -46,7 +46,8 @@ def Weir_Dialect : Dialect {
     - `weir.layer` (i64, on an op of the model): the first op of the layer of
       this number. Layers are counted from 0 in the order of the ops.
     - `weir.stage_begin` (unit or i64, on an op of the model): a stage begins with
-      this op, or the stage of this number.
+      this op, or the stage of this number. Without a number it is the next one;
+      stage 0 begins at the first op.
     - `weir.joint` (unit, on a function): the model with its backward.
     - `weir.op` (i64): number of a forward operation; the operations of its
       adjoint carry the same number in `weir.adjoint_of`.
@@ -58,6 +59,8 @@ def Weir_Dialect : Dialect {
   }];
   let useDefaultTypePrinterParser = 1;
   let useDefaultAttributePrinterParser = 1;
+  let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"
   ];
