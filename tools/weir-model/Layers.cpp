@@ -52,6 +52,16 @@ Value weir::model::linear(ModelText &m, StringRef name, StringRef variable,
       linalg.yield %y : $f)");
 }
 
+void weir::model::declareLinear(ModelText &m, const std::string &variable,
+                                int64_t inputs, int64_t outputs, Init init,
+                                Layout layout) {
+  Shape shape{inputs, outputs};
+  if (layout == Layout::OutputsFirst)
+    std::swap(shape[0], shape[1]);
+  m.variable(variable + ".weight", shape, init);
+  m.variable(variable + ".bias", {outputs}, zeros);
+}
+
 //===----------------------------------------------------------------------===//
 // Activations
 //===----------------------------------------------------------------------===//
@@ -108,23 +118,30 @@ static Value reciprocalRoot(ModelText &m, StringRef name, std::string dims,
       linalg.yield %r : $f)");
 }
 
+Value weir::model::mean(ModelText &m, StringRef sum, StringRef name,
+                        const std::string &dims, const std::string &rows,
+                        int64_t count, Value x) {
+  Value total = m.reduce(sum, dims + "->" + rows, {x}, {"x"}, R"(
+      %s = arith.addf %acc, %x : $f
+      linalg.yield %s : $f)");
+  return m.elementwise(name, rows + "->" + rows, {total}, {"sum"},
+                       "%inverse = arith.constant " +
+                           number(1.0 / double(count)) + R"( : $f
+      %m = arith.mulf %sum, %inverse : $f
+      linalg.yield %m : $f)");
+}
+
 Value weir::model::layernorm(ModelText &m, StringRef name, StringRef scale,
                              StringRef shift, std::string dims,
                              StringRef epsilon, Value x) {
   int64_t features = x.shape.back();
   std::string prefix = (name + "_").str(), all = dims + "e";
-  Value sum = m.reduce(prefix + "sum", all + "->" + dims, {x}, {"x"}, R"(
-      %s = arith.addf %acc, %x : $f
-      linalg.yield %s : $f)");
-  Value mean = m.elementwise(
-      prefix + "mean", dims + "->" + dims, {sum}, {"sum"},
-      "%inverse = arith.constant " + number(1.0 / double(features)) + R"( : $f
-      %m = arith.mulf %sum, %inverse : $f
-      linalg.yield %m : $f)");
+  Value center =
+      mean(m, prefix + "sum", prefix + "mean", all, dims, features, x);
   m.comment("The deviations from the mean sum to zero, so no gradient of the "
             "squares flows through the mean.");
   Value squares = m.reduce(prefix + "squares", all + "," + dims + "->" + dims,
-                           {x, mean}, {"x", "mean"}, R"(
+                           {x, center}, {"x", "mean"}, R"(
       %d = arith.subf %x, %mean : $f
       %d2 = arith.mulf %d, %d : $f
       %s = arith.addf %acc, %d2 : $f
@@ -133,7 +150,7 @@ Value weir::model::layernorm(ModelText &m, StringRef name, StringRef scale,
   Value rstd =
       reciprocalRoot(m, prefix + "rstd", dims, features, epsilon, squares);
   return m.elementwise(name, all + "," + dims + "," + dims + ",e,e->" + all,
-                       {x, mean, rstd, m.read(scale), m.read(shift)},
+                       {x, center, rstd, m.read(scale), m.read(shift)},
                        {"x", "mean", "rstd", "gamma", "beta"}, R"(
       %d = arith.subf %x, %mean : $f
       %n = arith.mulf %d, %rstd : $f
@@ -232,6 +249,22 @@ Value weir::model::attend(ModelText &m, StringRef heads, StringRef keyHeads,
       h.size() == 1 ? "[[0], [1], [2, 3]]" : "[[0], [1], [2, 3, 4]]", flat);
 }
 
+Value weir::model::selfAttention(ModelText &m,
+                                 const AttentionVariables &variables,
+                                 std::string dims, int64_t heads, bool causal,
+                                 Value x, Layout layout) {
+  auto split = [&](const std::string &name, const std::string &variable) {
+    Value flat = linear(m, name + "_flat", variable, dims, 'e', 'f', x, layout);
+    return m.expandShape(
+        name, flat, "[[0], [1], [2, 3]]",
+        {x.shape[0], x.shape[1], heads, flat.shape.back() / heads});
+  };
+  Value q = split("q", variables.q), k = split("k", variables.k);
+  Value v = split("v", variables.v);
+  return linear(m, "attn", variables.out, dims, 'f', 'e',
+                attend(m, "h", "h", causal, q, k, v), layout);
+}
+
 Value weir::model::embed(ModelText &m, StringRef table, Value tokens) {
   Shape shape = tokens.shape;
   shape.push_back(1);
@@ -239,8 +272,10 @@ Value weir::model::embed(ModelText &m, StringRef table, Value tokens) {
   return m.gather("tokens", m.read(table), indices);
 }
 
-Loss weir::model::crossEntropy(ModelText &m, std::string dims, Value logits,
-                               Value labels) {
+void weir::model::finishWithCrossEntropy(ModelText &m, raw_ostream &os,
+                                         const std::string &headline,
+                                         std::string dims, Value logits,
+                                         Value labels) {
   Softmax weights = softmax(m, dims + "v", logits);
   m.comment("The logit of the label; a negative label picks none.");
   Value picked =
@@ -275,5 +310,5 @@ Loss weir::model::crossEntropy(ModelText &m, std::string dims, Value logits,
       %c = arith.select %counts, %one, %none : $f
       %s = arith.addf %acc, %c : $f
       linalg.yield %s : $f)");
-  return {sum, count};
+  m.finish(os, headline, sum, count);
 }

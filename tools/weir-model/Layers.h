@@ -14,8 +14,7 @@
 //   values, so the exponentials are kept and not the probabilities, and the
 //   division is over T*D elements of a head and not over T*T;
 // - the largest element, which softmax only subtracts for the range of exp,
-// gets
-//   no gradient: its gradient is zero whatever it is.
+//   gets no gradient: its gradient is zero whatever it is.
 //
 // `dims` names the dimensions of rows, one letter each: "bt" for a row per
 // sequence and position, "b" for one per sequence. Features are 'e'.
@@ -55,6 +54,11 @@ Value linear(ModelText &m, llvm::StringRef name, llvm::StringRef variable,
              std::string dims, char in, char out, Value x,
              Layout layout = Layout::InputsFirst);
 
+/// Declares what `linear` reads.
+void declareLinear(ModelText &m, const std::string &variable, int64_t inputs,
+                   int64_t outputs, Init init,
+                   Layout layout = Layout::InputsFirst);
+
 /// GELU by its approximation with tanh, as in GPT-2. `dims` with features.
 Value geluTanh(ModelText &m, llvm::StringRef name, std::string dims, Value x);
 
@@ -85,15 +89,31 @@ Softmax softmax(ModelText &m, std::string dims, Value x);
 Value attend(ModelText &m, llvm::StringRef heads, llvm::StringRef keyHeads,
              bool causal, Value q, Value k, Value v);
 
+/// The variables of the linear layers of an attention, without ".weight".
+struct AttentionVariables {
+  std::string q, k, v, out;
+};
+
+/// Attention of the rows of `x` on one another, with as many key heads as
+/// heads. `dims` without features.
+Value selfAttention(ModelText &m, const AttentionVariables &variables,
+                    std::string dims, int64_t heads, bool causal, Value x,
+                    Layout layout = Layout::InputsFirst);
+
 /// Rows of the variable `table`, by token: B x T to B x T x E.
 Value embed(ModelText &m, llvm::StringRef table, Value tokens);
 
-/// The sum of the cross-entropies of the rows, and how many count: those whose
-/// label is not negative.
-struct Loss {
-  Value sum, count;
-};
-Loss crossEntropy(ModelText &m, std::string dims, Value logits, Value labels);
+/// The mean of `x` over the dimensions that `rows` does not have, `count`
+/// elements each; `sum` and `name` are the names of the two values.
+Value mean(ModelText &m, llvm::StringRef sum, llvm::StringRef name,
+           const std::string &dims, const std::string &rows, int64_t count,
+           Value x);
+
+/// Ends the model with the sum of the cross-entropies of the rows and how many
+/// count: those whose label is not negative.
+void finishWithCrossEntropy(ModelText &m, llvm::raw_ostream &os,
+                            const std::string &headline, std::string dims,
+                            Value logits, Value labels);
 
 } // namespace weir::model
 

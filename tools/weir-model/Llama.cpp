@@ -208,17 +208,13 @@ static Value experts(ModelText &m, const Sizes &s, const std::string &variable,
 
 static std::string describe(const Sizes &s) {
   std::string text =
-      formatv("{0}: {1} layers, hidden {2}, context {3}, vocabulary {4}, "
-              "{5} sequences per microbatch{6}\n"
-              "{7} heads, {8} of keys and values; intermediate {9}",
-              s.experts ? "LLaMA with a mixture of experts" : "LLaMA", s.layers,
-              s.hidden, s.context, s.vocab, s.batch,
-              s.tied ? ", head tied to the embedding" : "", s.heads, s.kvHeads,
-              s.intermediate);
+      formatv("{0} heads, {1} of keys and values; intermediate {2}", s.heads,
+              s.kvHeads, s.intermediate);
   if (s.experts)
     text += formatv("; {0} experts, of which {1} count for a token", s.experts,
                     s.topK);
-  return text + "\nThe loss is a sum over the labels that are not negative.";
+  return describeTokenModel(
+      s.experts ? "LLaMA with a mixture of experts" : "LLaMA", s, text);
 }
 
 static std::string layerName(int64_t layer) {
@@ -286,8 +282,7 @@ static void write(raw_ostream &os, StringRef function, const Sizes &s) {
       m, "logits", s.tied ? "model.embed_tokens.weight" : "lm_head.weight",
       "bt", 'e', 'v', n, Layout::OutputsFirst);
   m.section("Cross-entropy", "loss_");
-  Loss loss = crossEntropy(m, "bt", logits, labels);
-  m.finish(os, describe(s), loss.sum, loss.count);
+  finishWithCrossEntropy(m, os, describe(s), "bt", logits, labels);
 }
 
 void weir::model::writeLlama(raw_ostream &os, const Sizes &sizes) {

@@ -15,26 +15,14 @@
 using namespace llvm;
 using namespace weir::model;
 
-static Value attention(ModelText &m, const Sizes &s, StringRef variable,
-                       Value x) {
-  auto project = [&](StringRef which) {
-    Value flat = linear(m, (which + "_flat").str(),
-                        (variable + "." + which).str(), "bt", 'e', 'f', x);
-    return m.expandShape(which, flat, "[[0], [1], [2, 3]]",
-                         {s.batch, s.context, s.heads, s.hidden / s.heads});
-  };
-  Value q = project("q"), k = project("k"), v = project("v");
-  Value attended = attend(m, "h", "h", /*causal=*/true, q, k, v);
-  return linear(m, "attn", (variable + ".proj").str(), "bt", 'f', 'e',
-                attended);
-}
-
-static std::string describe(StringRef kind, const Sizes &s) {
+std::string weir::model::describeTokenModel(StringRef kind, const Sizes &s,
+                                            const std::string &more) {
   return formatv("{0}: {1} layers, hidden {2}, context {3}, vocabulary {4}, "
-                 "{5} sequences per microbatch{6}\n"
+                 "{5} sequences per microbatch{6}\n{7}"
                  "The loss is a sum over the labels that are not negative.",
                  kind, s.layers, s.hidden, s.context, s.vocab, s.batch,
-                 s.tied ? ", head tied to the embedding" : "")
+                 s.tied ? ", head tied to the embedding" : "",
+                 more.empty() ? more : more + "\n")
       .str();
 }
 
@@ -44,27 +32,23 @@ void weir::model::writeGpt(raw_ostream &os, const Sizes &s) {
   // GPT-2 makes the layers that write to the residual stream smaller, by the
   // square root of how many there are.
   Init residual = normal(0.02 / std::sqrt(2.0 * static_cast<double>(s.layers)));
+  auto declareNorm = [&](const std::string &name) {
+    m.variable(name + ".gamma", {e}, ones);
+    m.variable(name + ".beta", {e}, zeros);
+  };
   m.variable("wte", {s.vocab, e}, normal(0.02));
   m.variable("wpe", {s.context, e}, normal(0.02));
   for (int64_t i = 0; i < s.layers; ++i) {
     std::string h = "h" + std::to_string(i) + ".";
-    m.variable(h + "ln1.gamma", {e}, ones);
-    m.variable(h + "ln1.beta", {e}, zeros);
-    for (const char *which : {"q", "k", "v"}) {
-      m.variable(h + "attn." + which + ".weight", {e, e}, normal(0.02));
-      m.variable(h + "attn." + which + ".bias", {e}, zeros);
-    }
-    m.variable(h + "attn.proj.weight", {e, e}, residual);
-    m.variable(h + "attn.proj.bias", {e}, zeros);
-    m.variable(h + "ln2.gamma", {e}, ones);
-    m.variable(h + "ln2.beta", {e}, zeros);
-    m.variable(h + "mlp.up.weight", {e, 4 * e}, normal(0.02));
-    m.variable(h + "mlp.up.bias", {4 * e}, zeros);
-    m.variable(h + "mlp.down.weight", {4 * e, e}, residual);
-    m.variable(h + "mlp.down.bias", {e}, zeros);
+    declareNorm(h + "ln1");
+    for (const char *which : {"q", "k", "v"})
+      declareLinear(m, h + "attn." + which, e, e, normal(0.02));
+    declareLinear(m, h + "attn.proj", e, e, residual);
+    declareNorm(h + "ln2");
+    declareLinear(m, h + "mlp.up", e, 4 * e, normal(0.02));
+    declareLinear(m, h + "mlp.down", 4 * e, e, residual);
   }
-  m.variable("ln.gamma", {e}, ones);
-  m.variable("ln.beta", {e}, zeros);
+  declareNorm("ln");
   if (!s.tied)
     m.variable("head.weight", {s.vocab, e}, normal(0.02));
 
@@ -84,7 +68,10 @@ void weir::model::writeGpt(raw_ostream &os, const Sizes &s) {
     m.section("Layer " + layer + ": attention", "h" + layer + "_");
     m.beginLayer(i);
     Value n1 = norm("ln1", h + "ln1", x);
-    x = add(m, "x1", "bte,bte->bte", x, attention(m, s, h + "attn", n1));
+    const std::string a = h + "attn.";
+    x = add(m, "x1", "bte,bte->bte", x,
+            selfAttention(m, {a + "q", a + "k", a + "v", a + "proj"}, "bt",
+                          s.heads, /*causal=*/true, n1));
     m.section("Layer " + layer + ": MLP", "h" + layer + "_");
     Value n2 = norm("ln2", h + "ln2", x);
     Value up = linear(m, "up", h + "mlp.up", "bt", 'e', 'f', n2);
@@ -97,9 +84,9 @@ void weir::model::writeGpt(raw_ostream &os, const Sizes &s) {
   Value logits = m.contract("logits", "bte,ve->btv", n,
                             m.read(s.tied ? "wte" : "head.weight"));
   m.section("Cross-entropy", "loss_");
-  auto [loss, count] = crossEntropy(m, "bt", logits, labels);
-  m.finish(os, describe("GPT", s) + "\n" + std::to_string(s.heads) + " heads",
-           loss, count);
+  finishWithCrossEntropy(
+      m, os, describeTokenModel("GPT", s, std::to_string(s.heads) + " heads"),
+      "bt", logits, labels);
 }
 
 void weir::model::writeMlp(raw_ostream &os, const Sizes &s) {
@@ -112,9 +99,8 @@ void weir::model::writeMlp(raw_ostream &os, const Sizes &s) {
   m.variable("wte", {s.vocab, e}, s.tied ? keepsSize(e) : normal(1.0));
   for (int64_t i = 0; i < s.layers; ++i) {
     std::string h = "h" + std::to_string(i);
-    m.variable(h + ".weight", {i == 0 ? row : e, e},
-               keepsSize(i == 0 ? row : e));
-    m.variable(h + ".bias", {e}, zeros);
+    int64_t inputs = i == 0 ? row : e;
+    declareLinear(m, h, inputs, e, keepsSize(inputs));
   }
   if (!s.tied)
     m.variable("head.weight", {s.vocab, e}, keepsSize(e));
@@ -137,6 +123,6 @@ void weir::model::writeMlp(raw_ostream &os, const Sizes &s) {
   m.section("Cross-entropy of each row's last label", "loss_");
   Value last =
       m.slice("last", labels, {0, s.context - 1}, {s.batch, 1}, {s.batch});
-  auto [loss, count] = crossEntropy(m, "b", logits, last);
-  m.finish(os, describe("MLP", s), loss, count);
+  finishWithCrossEntropy(m, os, describeTokenModel("MLP", s, ""), "b", logits,
+                         last);
 }

@@ -50,6 +50,11 @@ struct Sizes {
   bool meanPooling = false;
 };
 
+/// What the text of a model of tokens begins with: its kind and sizes, `more`
+/// of them on a line of their own, and what the loss is.
+std::string describeTokenModel(llvm::StringRef kind, const Sizes &sizes,
+                               const std::string &more);
+
 /// Writes a transformer in the manner of GPT-2: normalisation before attention
 /// and before the MLP, learned positions, GELU by tanh, and the cross-entropy
 /// of every label that is not negative.

@@ -28,11 +28,9 @@ static int64_t patchesPerImage(const Sizes &s) {
   return side * side;
 }
 
-/// Declares weight and bias, as outputs x inputs.
-static void declareLinear(ModelText &m, const std::string &name,
-                          int64_t outputs, int64_t inputs, Init init) {
-  m.variable(name + ".weight", {outputs, inputs}, init);
-  m.variable(name + ".bias", {outputs}, zeros);
+static void declareDense(ModelText &m, const std::string &name, int64_t inputs,
+                         int64_t outputs, Init init) {
+  declareLinear(m, name, inputs, outputs, init, Layout::OutputsFirst);
 }
 
 static void declareNorm(ModelText &m, const std::string &name, int64_t size) {
@@ -86,15 +84,7 @@ static Value embedPatches(ModelText &m, const Sizes &s,
 
 /// The mean over the tokens of an image: B x N x E to B x E.
 static Value meanOverTokens(ModelText &m, Value x) {
-  Value sum = m.reduce("pool_sum", "bne->be", {x}, {"x"}, R"(
-      %s = arith.addf %acc, %x : $f
-      linalg.yield %s : $f)");
-  return m.elementwise("pool", "be->be", {sum}, {"sum"},
-                       "%inverse = arith.constant " +
-                           number(1.0 / static_cast<double>(x.shape[1])) +
-                           R"( : $f
-      %m = arith.mulf %sum, %inverse : $f
-      linalg.yield %m : $f)");
+  return mean(m, "pool_sum", "pool", "bne", "be", x.shape[1], x);
 }
 
 static std::string describe(StringRef kind, const Sizes &s) {
@@ -111,8 +101,7 @@ static void finish(raw_ostream &os, ModelText &m, const std::string &headline,
   Value logits = dense(m, "logits", head, "b", 'e', 'v', x);
   m.classes(logits.shape.back());
   m.section("Cross-entropy", "loss_");
-  Loss loss = crossEntropy(m, "b", logits, labels);
-  m.finish(os, headline, loss.sum, loss.count);
+  finishWithCrossEntropy(m, os, headline, "b", logits, labels);
 }
 
 //===----------------------------------------------------------------------===//
@@ -121,19 +110,6 @@ static void finish(raw_ostream &os, ModelText &m, const std::string &headline,
 
 static std::string vitLayer(int64_t layer) {
   return "vit.encoder.layer." + std::to_string(layer) + ".";
-}
-
-static Value vitAttention(ModelText &m, const Sizes &s,
-                          const std::string &variable, Value x) {
-  auto heads = [&](StringRef name, const std::string &which) {
-    Value flat = dense(m, (name + "_flat").str(),
-                       variable + ".attention." + which, "bn", 'e', 'f', x);
-    return m.expandShape(name, flat, "[[0], [1], [2, 3]]",
-                         {s.batch, x.shape[1], s.heads, s.hidden / s.heads});
-  };
-  Value q = heads("q", "query"), k = heads("k", "key"), v = heads("v", "value");
-  Value attended = attend(m, "h", "h", /*causal=*/false, q, k, v);
-  return dense(m, "attn", variable + ".output.dense", "bn", 'f', 'e', attended);
 }
 
 /// The patches, after the class token where there is one, and their positions.
@@ -173,14 +149,14 @@ void weir::model::writeVit(raw_ostream &os, const Sizes &s) {
     std::string layer = vitLayer(i);
     declareNorm(m, layer + "layernorm_before", e);
     for (const char *which : {"query", "key", "value"})
-      declareLinear(m, layer + "attention.attention." + which, e, e, init);
-    declareLinear(m, layer + "attention.output.dense", e, e, init);
+      declareDense(m, layer + "attention.attention." + which, e, e, init);
+    declareDense(m, layer + "attention.output.dense", e, e, init);
     declareNorm(m, layer + "layernorm_after", e);
-    declareLinear(m, layer + "intermediate.dense", f, e, init);
-    declareLinear(m, layer + "output.dense", e, f, init);
+    declareDense(m, layer + "intermediate.dense", e, f, init);
+    declareDense(m, layer + "output.dense", f, e, init);
   }
   declareNorm(m, "vit.layernorm", e);
-  declareLinear(m, "classifier", s.classes, e, init);
+  declareDense(m, "classifier", e, s.classes, init);
 
   Value images = m.argument("images", {s.batch, s.channels, s.image, s.image});
   Value labels = m.argument("labels", {s.batch});
@@ -192,8 +168,13 @@ void weir::model::writeVit(raw_ostream &os, const Sizes &s) {
     m.section("Layer " + number + ": attention", "h" + number + "_");
     m.beginLayer(i);
     Value n1 = norm(m, "ln1", layer + "layernorm_before", "bn", x);
+    const std::string a = layer + "attention.attention.";
     x = add(m, "x1", "bne,bne->bne", x,
-            vitAttention(m, s, layer + "attention", n1));
+            selfAttention(m,
+                          {a + "query", a + "key", a + "value",
+                           layer + "attention.output.dense"},
+                          "bn", s.heads, /*causal=*/false, n1,
+                          Layout::OutputsFirst));
     m.section("Layer " + number + ": MLP", "h" + number + "_");
     Value n2 = norm(m, "ln2", layer + "layernorm_after", "bn", x);
     Value up = dense(m, "up", layer + "intermediate.dense", "bn", 'e', 'f', n2);
@@ -246,24 +227,24 @@ void weir::model::writeMixer(raw_ostream &os, const Sizes &s) {
   int64_t e = s.hidden, tokens = patchesPerImage(s);
   // Glorot and Bengio, "Understanding the difficulty of training deep
   // feedforward neural networks", AISTATS 2010.
-  auto declare = [&](const std::string &name, int64_t outputs, int64_t inputs) {
-    declareLinear(m, name, outputs, inputs,
-                  normal(std::sqrt(2.0 / double(inputs + outputs))));
+  auto declare = [&](const std::string &name, int64_t inputs, int64_t outputs) {
+    declareDense(m, name, inputs, outputs,
+                 normal(std::sqrt(2.0 / double(inputs + outputs))));
   };
   declarePatches(m, s, "stem.proj");
   for (int64_t i = 0; i < s.layers; ++i) {
     std::string block = "blocks." + std::to_string(i) + ".";
     declareNorm(m, block + "norm1", e);
-    declare(block + "mlp_tokens.fc1", s.tokenIntermediate, tokens);
-    declare(block + "mlp_tokens.fc2", tokens, s.tokenIntermediate);
+    declare(block + "mlp_tokens.fc1", tokens, s.tokenIntermediate);
+    declare(block + "mlp_tokens.fc2", s.tokenIntermediate, tokens);
     declareNorm(m, block + "norm2", e);
-    declare(block + "mlp_channels.fc1", s.intermediate, e);
-    declare(block + "mlp_channels.fc2", e, s.intermediate);
+    declare(block + "mlp_channels.fc1", e, s.intermediate);
+    declare(block + "mlp_channels.fc2", s.intermediate, e);
   }
   declareNorm(m, "norm", e);
   // Published models start with a head of zeros, which lets nothing else learn
   // in the first step.
-  declare("head", s.classes, e);
+  declare("head", e, s.classes);
 
   Value images = m.argument("images", {s.batch, s.channels, s.image, s.image});
   Value labels = m.argument("labels", {s.batch});

@@ -197,6 +197,18 @@ static std::optional<std::string> missedLimit(const Model &model,
   return std::nullopt;
 }
 
+/// Of the schedule that errors call `name`. It has to fit the limits.
+static llvm::Expected<Result> evaluate(const Model &model, llvm::StringRef name,
+                                       Problem problem, Schedule schedule) {
+  llvm::Expected<Result> result =
+      evaluate(std::move(problem), std::move(schedule));
+  if (!result)
+    return fail(name + ": " + llvm::toString(result.takeError()));
+  if (std::optional<std::string> missed = missedLimit(model, *result))
+    return fail(name + ": " + *missed);
+  return result;
+}
+
 static llvm::Expected<Result> searchBest(const Model &model) {
   llvm::Expected<std::vector<Problem>> variants = model.variants();
   if (!variants)
@@ -215,13 +227,12 @@ static llvm::Expected<Result> searchBest(const Model &model) {
   if (!found)
     return fail("auto: " + model.inUnits(error));
   found->schedule.name = "auto";
-  llvm::Expected<Result> result = evaluate(
-      std::move((*variants)[found->variant]), std::move(found->schedule));
+  // The search leaves updates out, which may not fit.
+  llvm::Expected<Result> result =
+      evaluate(model, "auto", std::move((*variants)[found->variant]),
+               std::move(found->schedule));
   if (!result)
     return result.takeError();
-  // The search leaves updates out.
-  if (std::optional<std::string> missed = missedLimit(model, *result))
-    return fail("auto: " + *missed);
   result->buildSeconds = found->seconds;
   if (found->bound.seconds > result->bound.seconds)
     result->bound = std::move(found->bound);
@@ -293,13 +304,9 @@ static llvm::Expected<Result> buildByName(const Model &model,
   if (!schedule)
     return fail(model.inUnits(error));
   llvm::Expected<Result> result =
-      evaluate(std::move(recipe->problem), std::move(*schedule));
-  if (!result)
-    return fail(llvm::StringRef(name) + ": " +
-                llvm::toString(result.takeError()));
-  result->buildSeconds = taken.count();
-  if (std::optional<std::string> missed = missedLimit(model, *result))
-    return fail(llvm::StringRef(name) + ": " + *missed);
+      evaluate(model, name, std::move(recipe->problem), std::move(*schedule));
+  if (result)
+    result->buildSeconds = taken.count();
   return result;
 }
 
@@ -379,13 +386,7 @@ static llvm::Expected<Result> readOrder(const Model &model,
   if (std::any_of(problem->stages.begin(), problem->stages.end(),
                   [](const Stage &stage) { return stage.recompute; }))
     insertRecompute(*problem, schedule);
-  llvm::Expected<Result> result =
-      evaluate(std::move(*problem), std::move(schedule));
-  if (!result)
-    return fail(path + ": " + llvm::toString(result.takeError()));
-  if (std::optional<std::string> missed = missedLimit(model, *result))
-    return fail(path + ": " + *missed);
-  return result;
+  return evaluate(model, path, std::move(*problem), std::move(schedule));
 }
 
 /// Columns, the first one to the left and the others to the right.
