@@ -15,8 +15,9 @@ namespace {
 
 /// An op on scalars, as they are in the body of linalg.generic, has this
 /// interface; an op on whole tensors has DifferentiableOpInterface.
-struct AsinhRule : weir::DifferentiableScalarOpInterface::ExternalModel<
-                       AsinhRule, math::AsinhOp> {
+struct AsinhRule
+    : weir::DifferentiableScalarOpInterface::ExternalModel<AsinhRule,
+                                                           math::AsinhOp> {
   void buildScalarAdjoint(Operation *op, weir::ScalarAdjointBuilder &builder,
                           Value adjoint) const {
     Value x = cast<math::AsinhOp>(op).getOperand();

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // A wave of N microbatches goes forward through all stages and comes back, and
-// then the next one. No device holds the activations of more than N microbatches,
-// whatever their number; the price is that the pipeline drains after each wave.
+// then the next one. No device holds the activations of more than N
+// microbatches, whatever their number; the price is that the pipeline drains
+// after each wave.
 //
 //   device 0   F0 F1 .  .  B0 B1 F2 F3 .  .  B2 B3
 //   device 1   .  F0 F1 B0 B1 .  .  F2 F3 B2 B3 .
@@ -39,9 +40,8 @@ static std::optional<int> readSize(std::string_view name,
   return size;
 }
 
-static std::optional<Schedule> buildWaves(std::string_view name,
-                                          const Problem &problem,
-                                          std::string *error) {
+static std::optional<Schedule>
+buildWaves(std::string_view name, const Problem &problem, std::string *error) {
   std::optional<int> size = readSize(name, problem);
   if (!size) {
     *error = "'" + std::string(name) + "': waves takes size=N, N at least 1";

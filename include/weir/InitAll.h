@@ -1,4 +1,4 @@
-//===- InitAll.h - register everything ----------------------------*- C++ -*-===//
+//===- InitAll.h - register everything --------------------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -784,10 +784,10 @@ static StageLimits shareDevices(const CutProblem &problem,
           std::max(1.0, seconds / secondsOf[device]) * (1.0 + 1e-9);
     if (bytesOf[device] > 0.0 && bytesOf[device] < problem.memoryLimit) {
       // Rounded down, for a limit near the largest number of bytes there is.
-      limits[stage].bytes = std::max(
-          limits[stage].bytes,
-          static_cast<int64_t>(limits[stage].bytes / bytesOf[device] *
-                               (1.0 - 1e-9) * problem.memoryLimit));
+      limits[stage].bytes =
+          std::max(limits[stage].bytes,
+                   static_cast<int64_t>(limits[stage].bytes / bytesOf[device] *
+                                        (1.0 - 1e-9) * problem.memoryLimit));
     }
   }
   return limits;
@@ -862,9 +862,9 @@ static Candidates searchDevices(const CutProblem &problem,
   return found;
 }
 
-/// Among cuts that meet the limits as well, and what moves make of those with the
-/// shortest steps, the one with the smallest peak of memory whose step is hardly
-/// longer than the shortest; the last where nothing predicts steps.
+/// Among cuts that meet the limits as well, and what moves make of those with
+/// the shortest steps, the one with the smallest peak of memory whose step is
+/// hardly longer than the shortest; the last where nothing predicts steps.
 static SmallVector<int64_t>
 takeShortest(const CutProblem &problem,
              std::vector<SmallVector<int64_t>> candidates) {

@@ -103,8 +103,7 @@ ResidentBytes weir::getResidentBytes(PipelineOp pipeline,
   auto module = pipeline->getParentOfType<ModuleOp>();
   for (StringRef name : variables)
     if (auto variable = module.lookupSymbol<VariableOp>(name))
-      bytes.parameters +=
-          alignBuffer(getValueBytes(variable.getType()));
+      bytes.parameters += alignBuffer(getValueBytes(variable.getType()));
   for (auto update : pipeline.getBody().getOps<UpdateOp>())
     if (variables.contains(update.getVariable()))
       bytes.states +=
@@ -152,8 +151,8 @@ schedule::Problem weir::buildProblem(PipelineOp pipeline,
     stage.backwardWeight = seconds(passes.backwardWeight);
     stage.hasBackwardInput = bool(passes.backwardInput);
     stage.hasBackwardWeight = bool(passes.backwardWeight);
-    for (PassKind kind : {PassKind::Forward, PassKind::BackwardInput,
-                          PassKind::BackwardWeight})
+    for (PassKind kind :
+         {PassKind::Forward, PassKind::BackwardInput, PassKind::BackwardWeight})
       if (StagePassOpInterface pass = passes.get(kind))
         stage.workspaceBytes[static_cast<size_t>(toSchedule(kind))] =
             pass.getWorkspaceBytes();
@@ -287,9 +286,9 @@ std::optional<schedule::PlacedBlock> weir::readBlockFile(StringRef schedule,
   StringRef path = schedule.drop_front(blockPrefix.size());
   auto file = llvm::MemoryBuffer::getFile(path);
   if (!file) {
-    error = ("cannot open block file '" + path +
-             "': " + file.getError().message())
-                .str();
+    error =
+        ("cannot open block file '" + path + "': " + file.getError().message())
+            .str();
     return std::nullopt;
   }
   std::optional<schedule::PlacedBlock> block =

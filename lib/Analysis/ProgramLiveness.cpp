@@ -116,8 +116,9 @@ SmallVector<LiveBuffer> weir::getLiveBuffers(ProgramOp program) {
 
   SmallVector<LiveBuffer> buffers;
   auto add = [&](Operation *maker, int64_t slot, Value value, int64_t bytes) {
-    LiveBuffer buffer{maker, slot, bytes, placeOf[maker], placeOf[maker],
-                      placeOf[maker], placeOf[maker]};
+    LiveBuffer buffer{maker,          slot,           bytes,
+                      placeOf[maker], placeOf[maker], placeOf[maker],
+                      placeOf[maker]};
     if (isa<ResidentOp>(maker)) {
       buffer.begin = buffer.ready = 0;
       buffer.lastRead = buffer.end = last;

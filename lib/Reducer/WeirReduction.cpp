@@ -89,7 +89,8 @@ private:
     return changed;
   }
 
-  /// Arenas shrink by what their buffers do: one that has the right size keeps it.
+  /// Arenas shrink by what their buffers do: one that has the right size keeps
+  /// it.
   void fitArenas(ModuleOp smaller) {
     for (auto program : smaller.getOps<ProgramOp>()) {
       auto before =
@@ -97,8 +98,7 @@ private:
       if (!before || !before.getArena() || !program.getArena())
         continue;
       int64_t excess = *before.getArena() - getUsedBytes(before);
-      program.setArena(
-          std::max<int64_t>(0, getUsedBytes(program) + excess));
+      program.setArena(std::max<int64_t>(0, getUsedBytes(program) + excess));
     }
   }
 

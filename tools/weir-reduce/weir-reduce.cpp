@@ -1,4 +1,4 @@
-//===- weir-reduce.cpp - make IR smaller that shows a fault ------------------===//
+//===- weir-reduce.cpp - make IR smaller that shows a fault ---------------===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

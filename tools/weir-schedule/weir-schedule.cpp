@@ -1,5 +1,4 @@
-//===- weir-schedule.cpp - build, compare and draw schedules
-//--------------------------------------------------===//
+//===- weir-schedule.cpp - build, compare and draw schedules --------------===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

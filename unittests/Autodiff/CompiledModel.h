@@ -1,5 +1,4 @@
-//===- CompiledModel.h - run a model and its gradient ------------*- C++
-//-*-===//
+//===- CompiledModel.h - run a model and its gradient -----------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- RuleModel.h - a model around the ops of one rule ----------*- C++
-//-*-===//
+//===- RuleModel.h - a model around the ops of one rule ---------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- BodyInterpreter.h - what a pass must compute ---------------*- C++
-//-*-===//
+//===- BodyInterpreter.h - what a pass must compute -------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

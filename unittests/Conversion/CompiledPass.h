@@ -1,5 +1,4 @@
-//===- CompiledPass.h - compile passes and compare their bytes ----*- C++
-//-*-===//
+//===- CompiledPass.h - compile passes and compare their bytes --*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -27,7 +27,8 @@ TEST(HeldMicrobatchesTest, OneStagePerDevice) {
     EXPECT_EQ(moments, std::vector<HeldMicrobatches>{{3}});
 }
 
-// Where stages keep as much, the largest moment is the peak that simulation finds.
+// Where stages keep as much, the largest moment is the peak that simulation
+// finds.
 TEST(HeldMicrobatchesTest, PeakOfSimulation) {
   Problem problem = unitProblem(4, 12, vPlacement(8, 4));
   for (const char *name : {"v-half", "v-min", "zb-v", "1f1b-v"}) {

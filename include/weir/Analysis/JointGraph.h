@@ -22,14 +22,14 @@
 
 namespace weir {
 
-/// The joint graph of a module, the function marked `weir.joint`. Emits an error
-/// and returns null if there is none or more than one, or if its body is not one
-/// block.
+/// The joint graph of a module, the function marked `weir.joint`. Emits an
+/// error and returns null if there is none or more than one, or if its body is
+/// not one block.
 mlir::func::FuncOp findJointGraph(mlir::ModuleOp module);
 
 /// Whether `op` belongs to no stage because every pass that uses it has its own
-/// copy: constants, reads of variables, empty tensors, fills with constants, and
-/// views (reshapes, slices) of such values or of the data inputs.
+/// copy: constants, reads of variables, empty tensors, fills with constants,
+/// and views (reshapes, slices) of such values or of the data inputs.
 bool isRepeated(mlir::Operation *op);
 
 /// Whether `op` only gives its operand another shape.
@@ -38,9 +38,9 @@ bool isReshape(mlir::Operation *op);
 /// The value that `value` is a reshape of, through any number of reshapes.
 mlir::Value lookThroughReshapes(mlir::Value value);
 
-/// Gives the bodies of ops copies of the constants that they use from outside, so
-/// that operands tell all that an op needs. Emits an error at an op whose body
-/// uses anything else from outside.
+/// Gives the bodies of ops copies of the constants that they use from outside,
+/// so that operands tell all that an op needs. Emits an error at an op whose
+/// body uses anything else from outside.
 llvm::LogicalResult isolateBodies(mlir::func::FuncOp graph);
 
 /// An i64 attribute, if `op` has it.

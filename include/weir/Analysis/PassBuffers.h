@@ -1,4 +1,4 @@
-//===- PassBuffers.h - the buffers of a compiled pass -------------*- C++ -*-===//
+//===- PassBuffers.h - the buffers of a compiled pass -----------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

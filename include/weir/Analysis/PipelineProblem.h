@@ -40,8 +40,8 @@ struct RunSignature {
 RunSignature getRunSignature(const StagePasses &passes, PassKind kind);
 
 /// Bytes that stay on a device through all steps, by kind. A device holds a
-/// variable if one of its stages reads it or gathers its gradient; the device of
-/// stage 0 also holds those that no stage uses, which are saved like others.
+/// variable if one of its stages reads it or gathers its gradient; the device
+/// of stage 0 also holds those that no stage uses, which are saved like others.
 struct ResidentBytes {
   int64_t parameters = 0, gradients = 0, states = 0;
   int64_t total() const { return parameters + gradients + states; }
@@ -52,8 +52,9 @@ ResidentBytes getResidentBytes(PipelineOp pipeline,
 /// The names of the variables that a pass of `pipeline` on `device` reads or
 /// gathers the gradient of, in the order of the passes; for the device of stage
 /// 0, then those of the module that no pass uses.
-llvm::SetVector<mlir::StringRef> getVariablesOfDevice(
-    PipelineOp pipeline, llvm::ArrayRef<int> placement, int device);
+llvm::SetVector<mlir::StringRef>
+getVariablesOfDevice(PipelineOp pipeline, llvm::ArrayRef<int> placement,
+                     int device);
 
 /// Checks that every stage of `pipeline` has a forward pass, which is what
 /// schedules are made of; emits an error that names the stage if one has none.
@@ -62,21 +63,22 @@ mlir::LogicalResult checkHasForwards(PipelineOp pipeline);
 /// The scheduling problem of `pipeline`, whose stages have forward passes, for
 /// `microbatches`, stage s on device
 /// placement[s]. Durations in seconds are those of the passes (every pass takes
-/// at least a nanosecond), bytes follow from the operands and results of passes.
+/// at least a nanosecond), bytes follow from the operands and results of
+/// passes.
 schedule::Problem buildProblem(PipelineOp pipeline,
                                llvm::ArrayRef<int> placement, int numDevices,
                                int microbatches);
 
 /// The device of each of `stages` stages on `devices` devices (not positive: as
-/// many as `placement` needs): `linear`, `loop`, `v`, or the devices themselves,
-/// separated by commas. Returns nullopt and sets `error` to one line where there
-/// is no such placement or a device would hold nothing.
+/// many as `placement` needs): `linear`, `loop`, `v`, or the devices
+/// themselves, separated by commas. Returns nullopt and sets `error` to one
+/// line where there is no such placement or a device would hold nothing.
 std::optional<std::vector<int>> readPlacement(llvm::StringRef placement,
                                               int64_t stages, int64_t devices,
                                               std::string &error);
 
-/// Whether `placement` lists devices; how many stages it is for, and for how many
-/// devices.
+/// Whether `placement` lists devices; how many stages it is for, and for how
+/// many devices.
 struct ListedPlacement {
   int64_t stages = 0, devices = 0;
 };

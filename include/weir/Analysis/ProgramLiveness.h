@@ -44,7 +44,8 @@ struct LiveBuffer {
 /// either; the verifier refuses such programs.
 llvm::SmallVector<LiveBuffer> getLiveBuffers(ProgramOp program);
 
-/// Where the last buffer of a planned program ends, aligned: the bytes of its arena.
+/// Where the last buffer of a planned program ends, aligned: the bytes of its
+/// arena.
 int64_t getUsedBytes(ProgramOp program);
 
 /// The pipeline that a program is of, or null.
@@ -53,7 +54,8 @@ PipelineOp getPipeline(ProgramOp program);
 /// The programs of a pipeline by device. Devices need not be dense.
 llvm::SmallVector<ProgramOp> getPrograms(PipelineOp pipeline);
 
-/// The device of each stage, as programs run them; -1 for a stage that none runs.
+/// The device of each stage, as programs run them; -1 for a stage that none
+/// runs.
 std::vector<int> getPlacement(PipelineOp pipeline,
                               llvm::ArrayRef<ProgramOp> programs);
 

@@ -1,5 +1,4 @@
-//===- Activity.h - which values have a gradient -----------------*- C++
-//-*-===//
+//===- Activity.h - which values have a gradient ----------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- AdjointBuilder.h - build the backward of a model ----------*- C++
-//-*-===//
+//===- AdjointBuilder.h - build the backward of a model ---------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -18,8 +18,9 @@ namespace weir {
 
 /// The adjoint of reading a tensor at `map(loops)`, for a map that is linear
 /// with constants but no projected permutation, such as that of an image under
-/// a convolution, (n, h, w, c, i, j) -> (n, 2 * h + i, 2 * w + j, c): what every
-/// position of the loops contributes is added to the element that it read.
+/// a convolution, (n, h, w, c, i, j) -> (n, 2 * h + i, 2 * w + j, c): what
+/// every position of the loops contributes is added to the element that it
+/// read.
 ///
 /// The contributions are a tensor with one dimension for every loop that the
 /// map has; they are put where they belong by ops that any later pass knows.

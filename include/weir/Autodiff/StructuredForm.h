@@ -1,5 +1,4 @@
-//===- StructuredForm.h - fewer forms of the same op -------------*- C++
-//-*-===//
+//===- StructuredForm.h - fewer forms of the same op ------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

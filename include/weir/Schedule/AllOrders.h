@@ -18,8 +18,8 @@ namespace weir::schedule {
 /// device by itself can run, of which some may wait for each other and are no
 /// schedules. A stage of two kinds of passes and n microbatches has as many
 /// orders as there are standard Young tableaux of 2 by n, one of three kinds
-/// those of 3 by n, so this is for few passes. Recomputation and updates are not
-/// provided for.
+/// those of 3 by n, so this is for few passes. Recomputation and updates are
+/// not provided for.
 std::optional<std::vector<Schedule>> listAllOrders(const Problem &problem,
                                                    size_t mostOrders);
 

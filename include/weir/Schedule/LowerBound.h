@@ -44,9 +44,9 @@ struct Bound {
 ///    linear program of one constraint; its dual is minimised over the price of
 ///    a byte, and every price is a proof). Likewise from the end of F(s,i)
 ///    there are at most after(s,i) seconds of work left: all of microbatches
-///    i+1.., and what the bytes that may be held by then still have to do. Where
-///    B(s,i) must start before F(t,j) does, because the microbatches i..j would
-///    not fit otherwise, there lie between the two starts at least
+///    i+1.., and what the bytes that may be held by then still have to do.
+///    Where B(s,i) must start before F(t,j) does, because the microbatches i..j
+///    would not fit otherwise, there lie between the two starts at least
 ///
 ///      work - before(s,i) - after(t,j) - duration(F(t,j))
 ///

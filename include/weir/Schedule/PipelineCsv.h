@@ -98,8 +98,8 @@ inline constexpr size_t kMostCsvFindings = 100;
 ///      one thing after the other: the circle of cells that wait for each
 ///      other. That is also when a communicator that runs the transfers of a
 ///      rank in order, as NCCL does, hangs;
-///   4. the order of microbatches of each kind of pass of a stage, which PyTorch
-///      leaves open and `verify` does not.
+///   4. the order of microbatches of each kind of pass of a stage, which
+///      PyTorch leaves open and `verify` does not.
 ///
 /// In a file without any transfer, 2 is left out, and in 3 a pass waits for the
 /// passes that it reads.

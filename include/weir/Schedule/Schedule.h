@@ -28,9 +28,9 @@ struct Schedule {
   std::vector<std::vector<Pass>> order;
 };
 
-/// Appends the updates that `schedule` lacks, of stages whose update takes time,
-/// to the orders of their devices: the stage whose backward passes end first is
-/// updated first, as its gradients are exchanged first.
+/// Appends the updates that `schedule` lacks, of stages whose update takes
+/// time, to the orders of their devices: the stage whose backward passes end
+/// first is updated first, as its gradients are exchanged first.
 void appendUpdates(const Problem &problem, Schedule &schedule);
 
 /// Checks `schedule` from scratch: every pass exactly once (either B and W or a

@@ -1,5 +1,4 @@
-//===- HostTarget.h - objects, executables and JIT for the host ---*- C++
-//-*-===//
+//===- HostTarget.h - objects, executables and JIT for the host -*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

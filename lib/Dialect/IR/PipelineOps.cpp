@@ -63,12 +63,12 @@ static ParseResult parseStagePass(OpAsmParser &parser, OperationState &result) {
 template <typename PassOp>
 static void printStagePass(PassOp op, OpAsmPrinter &printer) {
   printer << ' ' << op.getStage() << " (";
-  llvm::interleaveComma(
-      llvm::zip(op.getBody().getArguments(), op.getInputs()), printer,
-      [&](auto pair) {
-        printer << std::get<0>(pair) << " = " << std::get<1>(pair) << " : "
-                << std::get<1>(pair).getType();
-      });
+  llvm::interleaveComma(llvm::zip(op.getBody().getArguments(), op.getInputs()),
+                        printer, [&](auto pair) {
+                          printer << std::get<0>(pair) << " = "
+                                  << std::get<1>(pair) << " : "
+                                  << std::get<1>(pair).getType();
+                        });
   printer << ")";
   printer.printOptionalArrowTypeList(op.getResultTypes());
   printer.printOptionalAttrDictWithKeyword(op->getAttrs(), {"stage"});
@@ -186,8 +186,8 @@ static LogicalResult verifyInputs(PipelineOp pipeline) {
            << pipeline.getInputs().size() << " inputs but has "
            << pipeline.getBody().getNumArguments();
   llvm::StringSet<> names;
-  for (auto [name, argument] : llvm::zip(pipeline.getInputs(),
-                                         pipeline.getBody().getArguments())) {
+  for (auto [name, argument] :
+       llvm::zip(pipeline.getInputs(), pipeline.getBody().getArguments())) {
     if (!isa<BundleType>(argument.getType()) &&
         !isBufferTensor(argument.getType()))
       return pipeline.emitOpError("has input ")
@@ -237,9 +237,10 @@ static LogicalResult verifyAccumulators(PipelineOp pipeline) {
   return failure(walk.wasInterrupted());
 }
 
-/// Whether `producer` has run before `pass` in every schedule. A microbatch goes
-/// through F of stage 0, 1, ..., then through B of the last stage, ..., of stage
-/// 0; W of a stage comes at any time after its B, and nothing waits for it.
+/// Whether `producer` has run before `pass` in every schedule. A microbatch
+/// goes through F of stage 0, 1, ..., then through B of the last stage, ..., of
+/// stage 0; W of a stage comes at any time after its B, and nothing waits for
+/// it.
 static bool runsBefore(StagePassOpInterface producer,
                        StagePassOpInterface pass) {
   int64_t from = producer.getStageNumber(), to = pass.getStageNumber();
@@ -256,16 +257,16 @@ static bool runsBefore(StagePassOpInterface producer,
   }
 }
 
-/// Checks that a pass takes only what is there when it runs, and bundles only of
-/// its own stage.
+/// Checks that a pass takes only what is there when it runs, and bundles only
+/// of its own stage.
 static LogicalResult verifyOperands(StagePassOpInterface pass) {
   for (Value operand : pass->getOperands()) {
     auto producer =
         dyn_cast_or_null<StagePassOpInterface>(operand.getDefiningOp());
     bool isBundle = isa<BundleType>(operand.getType());
     StringRef fault;
-    if (isBundle && (!producer || producer.getStageNumber() !=
-                                      pass.getStageNumber()))
+    if (isBundle &&
+        (!producer || producer.getStageNumber() != pass.getStageNumber()))
       fault = "takes a bundle that another stage made";
     else if (producer && !runsBefore(producer, pass))
       fault = "takes a value of a pass that need not have run yet";

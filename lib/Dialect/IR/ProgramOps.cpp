@@ -38,7 +38,8 @@ static LogicalResult verifyOffset(Operation *op,
                                   std::optional<ArrayRef<int64_t>> offsets) {
   if (!offsets || offsets->size() == 1)
     return success();
-  return op->emitOpError("has ") << offsets->size() << " offsets for one buffer";
+  return op->emitOpError("has ")
+         << offsets->size() << " offsets for one buffer";
 }
 
 LogicalResult ResidentOp::verify() {
@@ -49,8 +50,8 @@ LogicalResult ResidentOp::verify() {
     return emitOpError() << stringifyResidentKind(getKind())
                          << (needsVariable ? " needs a variable"
                                            : " takes no variable");
-  bool needsIndex = getKind() == ResidentKind::Gradient ||
-                    getKind() == ResidentKind::State;
+  bool needsIndex =
+      getKind() == ResidentKind::Gradient || getKind() == ResidentKind::State;
   if (needsIndex != getIndex().has_value())
     return emitOpError() << stringifyResidentKind(getKind())
                          << (needsIndex ? " needs an index"
@@ -125,7 +126,9 @@ ParseResult RunOp::parse(OpAsmParser &parser, OperationState &result) {
     return failure();
   if (succeeded(parser.parseOptionalKeyword("at"))) {
     SmallVector<int64_t> offsets;
-    auto parseOffset = [&] { return parser.parseInteger(offsets.emplace_back()); };
+    auto parseOffset = [&] {
+      return parser.parseInteger(offsets.emplace_back());
+    };
     if (parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Square,
                                        parseOffset))
       return failure();
@@ -141,7 +144,9 @@ ParseResult RunOp::parse(OpAsmParser &parser, OperationState &result) {
       parser.parseColonType(type))
     return failure();
   if (succeeded(parser.parseOptionalKeyword("between"))) {
-    auto parseBetween = [&] { return parser.parseType(between.emplace_back()); };
+    auto parseBetween = [&] {
+      return parser.parseType(between.emplace_back());
+    };
     if (parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Paren,
                                        parseBetween))
       return failure();
@@ -195,8 +200,7 @@ LogicalResult RunOp::verify() {
   if (!getBetween().empty() && getPass() != PassKind::Backward)
     return emitOpError("has values between passes but is no fused backward");
   if (getOffsets() && getOffsets()->size() != getNumResults())
-    return emitOpError("has ")
-           << getOffsets()->size() << " offsets for " << getNumResults()
-           << " results";
+    return emitOpError("has ") << getOffsets()->size() << " offsets for "
+                               << getNumResults() << " results";
   return success();
 }

@@ -16,8 +16,8 @@
 #include "weir/Schedule/Simulation.h"
 
 #include "mlir/IR/Builders.h"
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/StringExtras.h"
 
 #include <charconv>
 #include <cmath>

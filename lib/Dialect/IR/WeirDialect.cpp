@@ -116,9 +116,8 @@ void InitAttr::print(AsmPrinter &printer) const {
 // Bundles and sizes
 //===----------------------------------------------------------------------===//
 
-LogicalResult
-BundleType::verify(function_ref<InFlightDiagnostic()> emitError,
-                   ArrayRef<RankedTensorType> members) {
+LogicalResult BundleType::verify(function_ref<InFlightDiagnostic()> emitError,
+                                 ArrayRef<RankedTensorType> members) {
   if (members.empty())
     return emitError() << "a bundle must have members";
   for (RankedTensorType member : members) {
@@ -157,7 +156,9 @@ static std::optional<int64_t> getBufferBytes(Type type) {
   return bytes;
 }
 
-bool weir::isBufferTensor(Type type) { return getBufferBytes(type).has_value(); }
+bool weir::isBufferTensor(Type type) {
+  return getBufferBytes(type).has_value();
+}
 
 int64_t weir::getTensorBytes(RankedTensorType type) {
   return getBufferBytes(type).value_or(0);

@@ -26,7 +26,8 @@ struct EstimateCosts : weir::impl::WeirEstimateCostsBase<EstimateCosts> {
     if (!joint)
       return signalPassFailure();
     if (gflops <= 0 || scalarGflops <= 0 || gigabytesPerSecond <= 0) {
-      joint.emitError("speeds and bandwidth of the cost model must be positive");
+      joint.emitError(
+          "speeds and bandwidth of the cost model must be positive");
       return signalPassFailure();
     }
     for (Operation &op : joint.getBody().front())
@@ -38,8 +39,8 @@ struct EstimateCosts : weir::impl::WeirEstimateCostsBase<EstimateCosts> {
   void estimate(Operation *op) {
     int64_t flops = getFlops(op), bytes = getTrafficBytes(op);
     double speed = (isProduct(op) ? gflops : scalarGflops) * 1e9;
-    double time = std::max(flops / speed, bytes / (gigabytesPerSecond * 1e9)) +
-                  overhead;
+    double time =
+        std::max(flops / speed, bytes / (gigabytesPerSecond * 1e9)) + overhead;
     time = getGivenSeconds(op).value_or(time);
     Builder builder(op->getContext());
     op->setAttr(attr::flops, builder.getI64IntegerAttr(flops));

@@ -98,8 +98,7 @@ struct OutlineStages : weir::impl::WeirOutlineStagesBase<OutlineStages> {
 
 /// Calls `callback` with every value that `op` needs from outside of its own
 /// pass, looking through what passes repeat: repeated ops and reshapes.
-static void forEachNeed(Operation *op,
-                        function_ref<bool(Operation *)> isOwnOp,
+static void forEachNeed(Operation *op, function_ref<bool(Operation *)> isOwnOp,
                         function_ref<void(Value)> callback) {
   for (Value operand : op->getOperands()) {
     Operation *producer = operand.getDefiningOp();
@@ -151,9 +150,9 @@ LogicalResult OutlineStages::gather(func::FuncOp joint) {
       firstBackward = s;
   auto add = [&](int64_t stage, PassKind kind) {
     SmallVector<Operation *> ops = opsOfPass(stage, kind);
-    // A stage may have nothing to do on the way back, as one that only adds has:
-    // the gradient of a sum is that of its result. An empty pass keeps the chain
-    // of passes that schedules are made of.
+    // A stage may have nothing to do on the way back, as one that only adds
+    // has: the gradient of a sum is that of its result. An empty pass keeps the
+    // chain of passes that schedules are made of.
     bool isLink = kind == PassKind::BackwardInput && stage > firstBackward;
     if (!ops.empty() || isLink)
       passes.push_back({stage, kind, ops, {}, {}, {}, {}});
@@ -303,7 +302,8 @@ void OutlineStages::buildPass(PassBody &pass, OpBuilder &builder,
   if (!pass.keptForWeight.empty())
     resultTypes.push_back(bundleType(pass.keptForWeight));
 
-  StringRef name = pass.kind == PassKind::Forward ? ForwardOp::getOperationName()
+  StringRef name = pass.kind == PassKind::Forward
+                       ? ForwardOp::getOperationName()
                    : pass.kind == PassKind::BackwardInput
                        ? BackwardInputOp::getOperationName()
                        : BackwardWeightOp::getOperationName();
@@ -374,8 +374,7 @@ void OutlineStages::buildPass(PassBody &pass, OpBuilder &builder,
     SmallVector<Value> values;
     for (Value member : members)
       values.push_back(mapping.lookup(member));
-    yielded.push_back(
-        PackOp::create(inner, loc, bundleType(members), values));
+    yielded.push_back(PackOp::create(inner, loc, bundleType(members), values));
   };
   pack(pass.keptForInput);
   pack(pass.keptForWeight);
@@ -389,9 +388,9 @@ void OutlineStages::build(func::FuncOp joint) {
   for (BlockArgument argument : joint.getArguments()) {
     auto input = joint.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
                                                     attr::input);
-    inputs.push_back(input ? input
-                           : builder.getStringAttr(
-                                 "arg" + Twine(argument.getArgNumber())));
+    inputs.push_back(
+        input ? input
+              : builder.getStringAttr("arg" + Twine(argument.getArgNumber())));
   }
   auto pipeline = PipelineOp::create(
       builder, loc, joint.getSymNameAttr(), StringAttr(),

@@ -40,9 +40,9 @@ struct Partition : weir::impl::WeirPartitionBase<Partition> {
   }
 
   LogicalResult partition(func::FuncOp joint);
-  /// Tells the search about the schedule that is to come, as far as it is known:
-  /// what devices hold at most, and how long a step takes. Without one, devices
-  /// hold a microbatch of each stage.
+  /// Tells the search about the schedule that is to come, as far as it is
+  /// known: what devices hold at most, and how long a step takes. Without one,
+  /// devices hold a microbatch of each stage.
   void setSchedule(CutProblem &problem) const;
   FailureOr<FoundCuts> chooseCuts(func::FuncOp joint, CutProblem &problem);
   /// Whether the user says where all cuts are.
@@ -184,8 +184,8 @@ FailureOr<FoundCuts> Partition::chooseCuts(func::FuncOp joint,
   if (schedule != "auto" || memoryLimit == 0 ||
       findFullestDevice(problem, found->cuts).second.bytes() <= memoryLimit)
     return *found;
-  // A search may go as low as one microbatch at a time; the less a cut exceeds the
-  // limit, the less it has to.
+  // A search may go as low as one microbatch at a time; the less a cut exceeds
+  // the limit, the less it has to.
   holdOneMicrobatch(problem);
   if (findFullestDevice(problem, found->cuts).second.bytes() <= memoryLimit)
     return *found;

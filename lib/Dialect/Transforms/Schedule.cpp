@@ -48,7 +48,7 @@ struct Message {
   int from, to;
   int64_t produced; ///< place of the producer on `from`
   int64_t needed;   ///< place of the first reader on `to`
-  int64_t made; ///< number of the message in the order of the pipeline
+  int64_t made;     ///< number of the message in the order of the pipeline
   int64_t recvAt = 0, sendWaitAt = 0;
   int64_t number = 0;
   Value token; ///< of the side that is being written
@@ -193,9 +193,8 @@ void ProgramWriter::collectMessages() {
           it->second = std::min(it->second, placeOf(user, m));
         }
         for (auto [to, needed] : firstReader)
-          messages.push_back(
-              {value, m, from, to, placeOf(&op, m), needed,
-               static_cast<int64_t>(messages.size())});
+          messages.push_back({value, m, from, to, placeOf(&op, m), needed,
+                              static_cast<int64_t>(messages.size())});
       }
 
   // In each queue, messages go in the order in which they are made.
@@ -215,8 +214,9 @@ void ProgramWriter::collectMessages() {
   }
   for (Message &message : messages) {
     const auto &sender = times.passes[message.from];
-    double bothStarted = std::max(sender[message.produced].end,
-                                  times.passes[message.to][message.recvAt].start);
+    double bothStarted =
+        std::max(sender[message.produced].end,
+                 times.passes[message.to][message.recvAt].start);
     message.sendWaitAt = message.produced + 1;
     while (message.sendWaitAt < static_cast<int64_t>(sender.size()) &&
            sender[message.sendWaitAt].start < bothStarted)
@@ -241,8 +241,7 @@ void ProgramWriter::collectStepMessages() {
   auto scalar = RankedTensorType::get({}, builder.getF32Type());
   SmallVector<llvm::SetVector<StringRef>> held;
   for (int device = 0; device < problem.numDevices; ++device)
-    held.push_back(
-        getVariablesOfDevice(pipeline, problem.placement, device));
+    held.push_back(getVariablesOfDevice(pipeline, problem.placement, device));
   SmallVector<bool> updates(problem.numDevices, false);
   int64_t number = messages.size();
   for (auto update : pipeline.getBody().getOps<UpdateOp>()) {
@@ -262,7 +261,8 @@ void ProgramWriter::collectStepMessages() {
   }
   for (int to = 0; to < problem.numDevices; ++to)
     if (updates[to] && to != lossDevice)
-      stepMessages.push_back({StringRef(), 0, lossDevice, to, number++, scalar});
+      stepMessages.push_back(
+          {StringRef(), 0, lossDevice, to, number++, scalar});
 }
 
 void ProgramWriter::writeResidents(int device) {
@@ -337,8 +337,8 @@ void ProgramWriter::writeRun(const schedule::Pass &pass) {
       TypeRange(ValueRange(signature.between)),
       PassKindAttr::get(builder.getContext(), kind),
       builder.getI64IntegerAttr(pass.stage), FlatSymbolRefAttr(),
-      builder.getI64IntegerAttr(pass.microbatch), operands,
-      DenseI64ArrayAttr(), IntegerAttr());
+      builder.getI64IntegerAttr(pass.microbatch), operands, DenseI64ArrayAttr(),
+      IntegerAttr());
   for (auto [value, local] : llvm::zip(signature.outputs, run.getOutputs()))
     values[{value, pass.microbatch}] = local;
 }
@@ -366,7 +366,8 @@ void ProgramWriter::writeEnd(int device) {
           builder.getI64IntegerAttr(message.to),
           builder.getI64IntegerAttr(message.number), IntegerAttr()));
   for (auto [message, token] : receives) {
-    Value value = WaitOp::create(builder, loc, message->type, token).getResult();
+    Value value =
+        WaitOp::create(builder, loc, message->type, token).getResult();
     if (message->variable.empty())
       count = value;
     else
@@ -586,8 +587,8 @@ LogicalResult Schedule::scheduleOne(PipelineOp pipeline) {
     // What was changed to hold less by the count may take more as planned.
     schedule::Problem unlimited = problem;
     unlimited.memoryLimits.clear();
-    schedule::Schedule first = std::exchange(
-        *order, request.make(unlimited, error).value_or(*order));
+    schedule::Schedule first =
+        std::exchange(*order, request.make(unlimited, error).value_or(*order));
     erasePrograms(pipeline);
     times = writePrograms(pipeline, problem, *order);
     if (succeeded(times) && getLargestArena(pipeline) > memoryLimit) {
@@ -858,8 +859,8 @@ void Schedule::remarkOn(PipelineOp pipeline, const schedule::Problem &problem,
     else
       os << "; no named schedule fits";
   }
-  remark::passed(pipeline.getLoc(), remark::RemarkOpts::name("schedule")
-                                        .category("weir-schedule"))
+  remark::passed(pipeline.getLoc(),
+                 remark::RemarkOpts::name("schedule").category("weir-schedule"))
       << text;
   if (!named.empty())
     remark::analysis(

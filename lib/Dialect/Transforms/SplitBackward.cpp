@@ -43,9 +43,9 @@ struct SplitBackward : weir::impl::WeirSplitBackwardBase<SplitBackward> {
     for (Operation &op : body) {
       if (!getInteger(&op, attr::stage))
         continue;
-      PassKind kind = isForwardOp(&op)               ? PassKind::Forward
+      PassKind kind = isForwardOp(&op)              ? PassKind::Forward
                       : backwardInput.contains(&op) ? PassKind::BackwardInput
-                                                     : PassKind::BackwardWeight;
+                                                    : PassKind::BackwardWeight;
       op.setAttr(attr::pass, PassKindAttr::get(&getContext(), kind));
     }
   }

@@ -1,4 +1,4 @@
-//===- WeirDialect.h - the dialect -------------------------------*- C++ -*-===//
+//===- WeirDialect.h - the dialect ------------------------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -80,12 +80,12 @@ inline constexpr int64_t maxStages = 1 << 16;
 inline constexpr int64_t bufferAlignment = 64;
 
 /// Whether a buffer can hold values of `type`: a tensor of integers, indices or
-/// floating-point numbers, of static shape, with at least one element and at most
-/// 2^48 bytes. Sums of sizes of such tensors do not overflow.
+/// floating-point numbers, of static shape, with at least one element and at
+/// most 2^48 bytes. Sums of sizes of such tensors do not overflow.
 bool isBufferTensor(mlir::Type type);
 
-/// Bytes of a dense tensor. Elements are whole bytes; `index` counts as 8 and `i1`
-/// as 1. 0 for a tensor that no buffer can hold.
+/// Bytes of a dense tensor. Elements are whole bytes; `index` counts as 8 and
+/// `i1` as 1. 0 for a tensor that no buffer can hold.
 int64_t getTensorBytes(mlir::RankedTensorType type);
 
 /// Bytes of a tensor or bundle, without alignment at the end.

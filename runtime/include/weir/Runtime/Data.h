@@ -23,8 +23,8 @@ namespace weir::runtime {
 /// microbatch and r, on nothing else.
 ///
 /// A text is a sequence of tokens: little-endian 16-bit ones in a file whose
-/// name ends in ".bin", bytes in any other. A position is a token. The labels of
-/// a row are its tokens moved on by one.
+/// name ends in ".bin", bytes in any other. A position is a token. The labels
+/// of a row are its tokens moved on by one.
 ///
 /// Images are records of the binary format of CIFAR-10 and CIFAR-100
 /// (https://www.cs.toronto.edu/~kriz/cifar.html), for any number of channels,
@@ -34,15 +34,16 @@ namespace weir::runtime {
 ///   channels x height x width bytes, row by row of channel after channel
 ///
 /// A position is a record. The label of an image is the byte before its pixels.
-/// Whether there are one or two label bytes follows from the length of the file;
-/// where both are possible, two are if one would give labels out of range.
+/// Whether there are one or two label bytes follows from the length of the
+/// file; where both are possible, two are if one would give labels out of
+/// range.
 class Data {
 public:
   /// Checks that the model's inputs are ones that a file can fill, all i32:
   /// "tokens" [rows, context] and "labels" [rows, context] or [rows], or
-  /// "images" [rows, channels, height, width] and "labels" [rows]; that the text
-  /// is long enough or the file made of such records; and that every token or
-  /// label is below the model's limit. A model without inputs needs no file:
+  /// "images" [rows, channels, height, width] and "labels" [rows]; that the
+  /// text is long enough or the file made of such records; and that every token
+  /// or label is below the model's limit. A model without inputs needs no file:
   /// `path` may then be empty.
   static Status open(const std::string &path, const Table &table, uint64_t seed,
                      Data &data);
@@ -81,7 +82,7 @@ private:
 
   InputFile file;
   int64_t rows = 0;
-  int64_t length = 0; /* tokens or images in the file */
+  int64_t length = 0;      /* tokens or images in the file */
   std::vector<Fill> fills; /* by input */
   RandomStream stream{0, "data"};
 
