@@ -90,6 +90,12 @@ TargetOptions weir::runtime::cuda::cudaTargetOptions(CudaOptions &options) {
          all.measurements = text;
          return text.empty() ? "a file" : "";
        }},
+      {"--time-kernels", "",
+       "time every kernel, too, beside a copy; this makes passes slower",
+       [&options](Options &, std::string_view) -> std::string {
+         options.measures = options.timesKernels = true;
+         return "";
+       }},
   };
   return target;
 }

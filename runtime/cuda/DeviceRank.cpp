@@ -135,6 +135,9 @@ Status DeviceRank::initialise() {
   context.compute = resources.compute();
   context.kernels = &setting.kernels.list();
   context.products = &products;
+  context.kernelNames = setting.module.kernel_names;
+  if (setting.timesKernels)
+    context.times = &launches;
   if (!status.failed())
     status =
         products.prepare({setting.module.products,
@@ -225,6 +228,10 @@ bool DeviceRank::runStep(int64_t step) {
 }
 
 Status DeviceRank::endTimedStep(int64_t step) {
+  if (setting.timesKernels)
+    if (Status status = launches.endStep(step, resources.compute());
+        status.failed())
+      return status;
   return trace.endStep(
       resources, [&](int64_t action, int64_t begin, int64_t end) {
         if (loop.job->trace)
@@ -436,6 +443,11 @@ Status DeviceRank::read(int64_t offset, std::vector<std::byte> &bytes) {
 //===----------------------------------------------------------------------===//
 // How far the arena is used
 //===----------------------------------------------------------------------===//
+
+Status DeviceRank::measureCopy() {
+  Status status = useDevice(ordinal);
+  return status.failed() ? status : launches.measureCopy(resources.compute());
+}
 
 /// Looks from the top of the arena for a byte that is not as it was filled.
 Status DeviceRank::findHighestTouched(int64_t &end) {

@@ -35,6 +35,8 @@ struct RankSetting {
   Store *store = nullptr;
   /// Whether to time passes, and to see how far into its arena a rank writes.
   bool measures = false;
+  /// Whether to time every kernel, too.
+  bool timesKernels = false;
   /// Whether a rank runs without the others, to be measured.
   bool isPlayed = false;
 };
@@ -67,6 +69,9 @@ public:
   /// been written; if the setting measures, without poison. Likewise.
   Status findHighestTouched(int64_t &end);
   const PassTimes &passTimes() const { return times; }
+  /// Null if kernels are not timed. The copy is measured on the caller's thread.
+  const LaunchTimes *launchTimes() const { return context.times; }
+  Status measureCopy();
   /// Whether work is left on the device that does not end: its memory must be
   /// left alone.
   bool isHung() const { return hung; }
@@ -118,6 +123,7 @@ private:
   GraphExec stepGraph;
   DeviceTrace trace;
   PassTimes times;
+  LaunchTimes launches;
   bool hung = false;
 
   /// Up to which action the host has put the step on its streams.

@@ -67,6 +67,7 @@ CudaExecutor::CudaExecutor(std::shared_ptr<Job> job,
     state->options.environment = [](const char *name) {
       return std::getenv(name);
     };
+  state->setting.timesKernels = options.timesKernels;
   state->setting.measures = options.measures || options.playedRank >= 0;
   // Weights that stay as they are keep the values of all steps as tame as those
   // of the first.
@@ -211,6 +212,16 @@ Status CudaExecutor::planTransfersInFlight(std::vector<int64_t> &limits) {
   return isLimited ? checkTransfersInFlight(table, limits) : Status();
 }
 
+/// The parts of a graph have no times.
+Status CudaExecutor::settleKernelTiming() {
+  GraphChoice &graphs = state->setting.graphs;
+  if (graphs == GraphChoice::Pass || graphs == GraphChoice::Step)
+    return fail("option --graph: kernels in graphs cannot be timed "
+                "(--time-kernels); take --graph=none");
+  graphs = GraphChoice::None;
+  return {};
+}
+
 /// Steps of ranks that copy, and steps that are traced, cannot be graphs.
 Status CudaExecutor::settleGraphs() {
   GraphChoice &graphs = state->setting.graphs;
@@ -218,6 +229,8 @@ Status CudaExecutor::settleGraphs() {
   if (state->useCopies && !queueRounds(state->job->table).empty())
     why = "ranks of one device transfer by copies, which the graph of a rank's "
           "step cannot hold";
+  else if (state->setting.timesKernels)
+    return settleKernelTiming();
   else if (state->job->trace || state->setting.measures)
     why = "the parts of a graph have no times of their own for --trace and "
           "measurements";
@@ -392,6 +405,8 @@ void CudaExecutor::measureMemory() {
         rank(i).findHighestTouched(highest).failed())
       highest = -1;
     state->highestTouched.push_back(highest);
+    if (state->setting.timesKernels)
+      (void)rank(i).measureCopy();
   }
 }
 
@@ -420,7 +435,7 @@ void CudaExecutor::printMemory() const {
 
 RankMeasurement CudaExecutor::measurementOf(size_t i) const {
   return {rank(i).device, !trains(), &rank(i).passTimes(),
-          state->highestTouched[i]};
+          state->highestTouched[i], rank(i).launchTimes()};
 }
 
 void CudaExecutor::printMeasurements() const {

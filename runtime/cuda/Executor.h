@@ -38,6 +38,8 @@ struct CudaOptions {
   int64_t playedRank = -1;
   /// Whether to time passes; so it is where a rank is played.
   bool measures = false;
+  /// Whether to time kernels, too.
+  bool timesKernels = false;
 
   /// For tests: changes the plan of a rank before it is used, and takes the
   /// place of the environment.
@@ -82,6 +84,7 @@ private:
   Status chooseTransport(int numDevices);
   Status planTransfersInFlight(std::vector<int64_t> &limits);
   Status settleGraphs();
+  Status settleKernelTiming();
   std::vector<int64_t> ranksHere() const;
   Status makeRanks(int numDevices);
   Status makeTransport(DeviceRank &rank);

@@ -93,6 +93,11 @@ void PassContext::fail(const Status &status) {
   failure = failureText.c_str();
 }
 
+void PassContext::note(const Status &status) {
+  if (status.failed())
+    fail(status);
+}
+
 static PassContext &contextOf(weir_context *context) {
   return *static_cast<PassContext *>(context);
 }
@@ -116,6 +121,9 @@ extern "C" void weir_cuda_launch_kernel(weir_context *context,
     return dim3(static_cast<unsigned>(size[0]), static_cast<unsigned>(size[1]),
                 static_cast<unsigned>(size[2]));
   };
+  if (pass.times)
+    pass.note(pass.times->beforeKernel(pass.compute, *launch,
+                                       pass.kernelNames[launch->kernel]));
   cudaError_t error = cudaLaunchKernel(
       reinterpret_cast<const void *>((*pass.kernels)[launch->kernel]),
       dims(launch->grid), dims(launch->block), parameters, launch->shared_bytes,
@@ -123,6 +131,8 @@ extern "C" void weir_cuda_launch_kernel(weir_context *context,
   if (error != cudaSuccess)
     pass.fail(
         check(error, "launch of kernel " + std::to_string(launch->kernel)));
+  if (pass.times)
+    pass.note(pass.times->after(pass.compute));
 }
 
 extern "C" void weir_cuda_multiply(weir_context *context,
@@ -130,10 +140,13 @@ extern "C" void weir_cuda_multiply(weir_context *context,
                                    const void *a, const void *b, void *c,
                                    void *bias, void *aux, void *workspace) {
   PassContext &pass = contextOf(context);
+  if (pass.times)
+    pass.note(pass.times->beforeProduct(pass.compute, *product));
   Status status = pass.products->multiply(pass.compute, product, a, b, c, bias,
                                           aux, workspace);
-  if (status.failed())
-    pass.fail(status);
+  pass.note(status);
+  if (pass.times)
+    pass.note(pass.times->after(pass.compute));
 }
 
 extern "C" void *weir_cuda_stream(weir_context *context) {

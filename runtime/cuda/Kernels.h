@@ -10,6 +10,7 @@
 #define WEIR_RUNTIME_CUDA_KERNELS_H
 
 #include "Device.h"
+#include "LaunchTimes.h"
 #include "Products.h"
 #include "weir/Cuda.h"
 #include "weir/Runtime/Context.h"
@@ -49,10 +50,14 @@ Status checkArch(const std::string &arch, int major, int minor,
 struct PassContext : weir_context {
   cudaStream_t compute = nullptr;
   const std::vector<cudaKernel_t> *kernels = nullptr;
+  const char *const *kernelNames = nullptr;
   Products *products = nullptr;
+  LaunchTimes *times = nullptr; /* null where launches are not timed */
   std::string failureText; /* what `failure` points to */
 
   void fail(const Status &status);
+  /// Fails if `status` says so.
+  void note(const Status &status);
 };
 
 } // namespace weir::runtime::cuda

@@ -41,6 +41,38 @@ static void printPass(const char *name, int64_t calls, double median,
   std::printf("\n");
 }
 
+static void printLaunch(const LaunchCalls &launch, double copySpeed) {
+  double seconds = median(launch.seconds);
+  std::printf("  %-16s %6" PRId64 " %12.3f", launch.name.c_str(),
+              launch.callsPerStep, seconds * 1e6);
+  if (launch.bytes > 0 && seconds > 0) {
+    double speed = static_cast<double>(launch.bytes) / seconds;
+    std::printf(" %12.1f", speed * 1e-9);
+    if (copySpeed > 0)
+      std::printf(" %7.1f%%", 100 * speed / copySpeed);
+  } else if (launch.flops > 0 && seconds > 0) {
+    std::printf(" %12.1f Gflop/s",
+                static_cast<double>(launch.flops) / seconds * 1e-9);
+  }
+  std::printf("\n");
+}
+
+static void printLaunches(const LaunchTimes &times) {
+  static constexpr size_t mostPrinted = 20;
+  const double copySpeed = times.copy().bytesPerSecond();
+  std::printf("  %-16s %6s %12s %12s %8s\n", "kernel", "calls", "median us",
+              "GB/s", "of copy");
+  std::vector<LaunchCalls> launches = times.launches();
+  for (size_t i = 0; i < std::min(mostPrinted, launches.size()); ++i)
+    printLaunch(launches[i], copySpeed);
+  if (launches.size() > mostPrinted)
+    std::printf("  and %zu that take less\n", launches.size() - mostPrinted);
+  std::printf("  a copy of %.0f MiB: %.1f GB/s, read and write; an event after "
+              "another: %.3f us\n",
+              mebibytes(times.copy().bytes), copySpeed * 1e-9,
+              times.emptySeconds() * 1e6);
+}
+
 void weir::runtime::cuda::printMeasurement(const Table &table,
                                            const RankMeasurement &measurement) {
   const int64_t rank = measurement.rank;
@@ -74,6 +106,8 @@ void weir::runtime::cuda::printMeasurement(const Table &table,
   if (measurement.highestTouched >= 0)
     std::printf("; used up to %.2f MiB", mebibytes(measurement.highestTouched));
   std::printf("\n");
+  if (measurement.launches)
+    printLaunches(*measurement.launches);
 }
 
 //===----------------------------------------------------------------------===//
@@ -98,6 +132,30 @@ static std::string passJson(const PassCalls &pass) {
          ",\"buffer_bytes\":" + std::to_string(pass.bufferBytes) + "}";
 }
 
+static std::string launchJson(const LaunchCalls &launch) {
+  std::string text =
+      "{\"name\":" + jsonString(launch.name) +
+      ",\"kind\":" + (launch.isProduct ? "\"product\"" : "\"kernel\"") +
+      ",\"calls_per_step\":" + std::to_string(launch.callsPerStep) +
+      ",\"median_seconds\":" + jsonNumber(median(launch.seconds));
+  if (launch.bytes > 0)
+    text += ",\"bytes\":" + std::to_string(launch.bytes);
+  if (launch.flops > 0)
+    text += ",\"flops\":" + std::to_string(launch.flops);
+  return text + "}";
+}
+
+static std::string launchesJson(const LaunchTimes &times) {
+  std::string launches;
+  for (const LaunchCalls &launch : times.launches())
+    launches += (launches.empty() ? "\n" : ",\n") + launchJson(launch);
+  return ",\"launches\":[" + launches +
+         "],\"empty_seconds\":" + jsonNumber(times.emptySeconds()) +
+         ",\"copy\":{\"bytes\":" + std::to_string(times.copy().bytes) +
+         ",\"bytes_per_second\":" + jsonNumber(times.copy().bytesPerSecond()) +
+         "}";
+}
+
 std::string
 weir::runtime::cuda::measurementJson(const Table &table,
                                      const RankMeasurement &measurement) {
@@ -116,5 +174,7 @@ weir::runtime::cuda::measurementJson(const Table &table,
               std::to_string(measurement.highestTouched);
   return "{\"rank\":" + std::to_string(measurement.rank) +
          ",\"played\":" + (measurement.isPlayed ? "true" : "false") +
-         ",\"memory\":" + memory + "},\"passes\":[" + passes + "]}";
+         ",\"memory\":" + memory + "},\"passes\":[" + passes + "]" +
+         (measurement.launches ? launchesJson(*measurement.launches) : "") +
+         "}";
 }

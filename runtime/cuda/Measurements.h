@@ -9,6 +9,7 @@
 #ifndef WEIR_RUNTIME_CUDA_MEASUREMENTS_H
 #define WEIR_RUNTIME_CUDA_MEASUREMENTS_H
 
+#include "LaunchTimes.h"
 #include "PassTimes.h"
 #include "weir/Runtime/Table.h"
 
@@ -26,12 +27,14 @@ struct RankMeasurement {
   /// The end of the highest byte of the arena that anything lives in or that
   /// was written; -1 if it is not known.
   int64_t highestTouched;
+  const LaunchTimes *launches; /* null: not timed */
 };
 
-/// For people: a line per pass; updates of all parameters on one line.
+/// For people: a line per pass; updates of all parameters on one line; the
+/// kernels that take longest.
 void printMeasurement(const Table &table, const RankMeasurement &measurement);
 
-/// {"rank": ..., "passes": [...], "memory": {...}}
+/// {"rank": ..., "passes": [...], "memory": {...}, "launches": [...], ...}
 std::string measurementJson(const Table &table,
                             const RankMeasurement &measurement);
 

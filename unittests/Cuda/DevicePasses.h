@@ -70,7 +70,7 @@ private:
 
 inline DevicePasses::DevicePasses(TableBuilder &builder) {
   for (size_t i = 0; i < most; ++i) {
-    launches[i] = {int64_t(i), {1, 1, 1}, {1, 1, 1}, 0, 0};
+    launches[i] = {int64_t(i), {1, 1, 1}, {1, 1, 1}, 0, 0, 0};
     names[i] = "pass" + std::to_string(i);
     nameList[i] = names[i].c_str();
     if (i < builder.kernels.size())

@@ -77,7 +77,8 @@ static void launch(weir_context *context, void *const *buffers) {
                                           {1, 1, 1},
                                           {1, 1, 1},
                                           0,
-                                          int64_t(arguments[index].size())};
+                                          int64_t(arguments[index].size()),
+                                          0};
   weir_cuda_launch_kernel(context, &launch, buffers);
 }
 

@@ -7,6 +7,7 @@
 
 #include "CudaKernel.h"
 
+#include "KernelTraffic.h"
 #include "LoopKernel.h"
 
 #include "../PassBodies/BufferizeBody.h"
@@ -299,7 +300,7 @@ void CudaKernelEmitter::emitProduct(linalg::ContractOp op,
       ValueRange{getContext(), descriptor, a, b, c, bias, null, workspace});
 }
 
-void CudaKernelEmitter::emitLaunch(const Launch &launch) {
+void CudaKernelEmitter::emitLaunch(const Launch &launch, int64_t bytes) {
   Type pointer = LLVM::LLVMPointerType::get(builder.getContext());
   if (!arguments)
     arguments = createStackBuffer(pointer, WEIR_CUDA_MAX_ARGUMENTS);
@@ -309,11 +310,11 @@ void CudaKernelEmitter::emitLaunch(const Launch &launch) {
         movePointer(builder, arguments, pointer, Value(), index));
   int64_t numArguments = launch.arguments.size();
   // weir_cuda_launch, field by field.
-  Value descriptor = constants.getRecord(builder, "weir_launch",
-                                         {launch.kernel, launch.gridX,
-                                          launch.gridY, 1, blockThreads, 1, 1,
-                                          /*shared_bytes=*/0, numArguments});
-  static_assert(sizeof(weir_cuda_launch) == 9 * sizeof(int64_t));
+  Value descriptor = constants.getRecord(
+      builder, "weir_launch",
+      {launch.kernel, launch.gridX, launch.gridY, 1, blockThreads, 1, 1,
+       /*shared_bytes=*/0, numArguments, bytes + launch.partialBytes});
+  static_assert(sizeof(weir_cuda_launch) == 10 * sizeof(int64_t));
   LLVM::CallOp::create(builder, TypeRange(), "weir_cuda_launch_kernel",
                        ValueRange{getContext(), descriptor, arguments});
 }
@@ -323,8 +324,11 @@ LogicalResult CudaKernelEmitter::emitGeneric(linalg::GenericOp op) {
       op, device, *this, [&](int64_t bytes) { return getScratch(bytes); });
   if (failed(launches))
     return failure();
+  KernelTraffic traffic = getKernelTraffic(*op);
   for (const Launch &launch : *launches)
-    emitLaunch(launch);
+    emitLaunch(launch,
+               (&launch == &launches->front() ? traffic.operands : 0) +
+                   (&launch == &launches->back() ? traffic.results : 0));
   return success();
 }
 
@@ -335,7 +339,7 @@ LogicalResult CudaKernelEmitter::emitInOneBlock(Operation &op) {
   FailureOr<Launch> launch = kernel.finish(1);
   if (failed(launch))
     return failure();
-  emitLaunch(*launch);
+  emitLaunch(*launch, getKernelTraffic(op).getTotal());
   return success();
 }
 
@@ -354,7 +358,7 @@ LogicalResult CudaKernelEmitter::emitScatter(scf::ForOp loop) {
   FailureOr<Launch> launch = kernel.finish(gridX, gridY);
   if (failed(launch))
     return failure();
-  emitLaunch(*launch);
+  emitLaunch(*launch, getKernelTraffic(*loop).getTotal());
   return success();
 }
 

@@ -47,7 +47,8 @@ private:
   mlir::LogicalResult emitGeneric(mlir::linalg::GenericOp op);
   mlir::LogicalResult emitScatter(mlir::scf::ForOp loop);
   mlir::LogicalResult emitInOneBlock(mlir::Operation &op);
-  void emitLaunch(const Launch &launch);
+  /// `bytes` are what it reads and writes, beside what it leaves to another.
+  void emitLaunch(const Launch &launch, int64_t bytes);
   mlir::Value getScratch(int64_t bytes);
 
   DeviceModule &device;

@@ -48,6 +48,8 @@ struct Launch {
   int64_t kernel;
   int64_t gridX, gridY;
   llvm::SmallVector<mlir::Value> arguments; ///< addresses, of the host function
+  /// Bytes that it leaves to the next launch, or finds from the last one.
+  int64_t partialBytes = 0;
 };
 
 /// Emits one kernel, at `getBuilder()`. A buffer of the host function that the

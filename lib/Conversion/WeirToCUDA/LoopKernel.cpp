@@ -956,14 +956,16 @@ FailureOr<SmallVector<Launch>> LoopKernel::emit(DeviceModule &module,
     return launches;
   }
   Shares shares = getShares();
+  int64_t partialBytes = 0;
   if (shares.splits > 1) {
     int64_t bytes = 0;
     SmallVector<int64_t> offsets;
     for (const Reduction &reduction : reductions) {
       offsets.push_back(bytes);
-      bytes += llvm::alignTo(shares.numResults * shares.splits *
-                                 getElementBytes(reduction.element.getType()),
-                             bufferAlignment);
+      int64_t parts = shares.numResults * shares.splits *
+                      getElementBytes(reduction.element.getType());
+      partialBytes += parts;
+      bytes += llvm::alignTo(parts, bufferAlignment);
     }
     Value memory = getScratch(bytes);
     for (int64_t offset : offsets)
@@ -982,6 +984,8 @@ FailureOr<SmallVector<Launch>> LoopKernel::emit(DeviceModule &module,
         return emitSums(inKernel, shares);
       })))
     return failure();
+  for (Launch &launch : launches)
+    launch.partialBytes = partialBytes;
   return launches;
 }
 

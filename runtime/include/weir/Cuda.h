@@ -33,6 +33,8 @@ typedef struct weir_cuda_launch {
   int64_t grid[3], block[3];
   int64_t shared_bytes;  /* dynamic shared memory */
   int64_t num_arguments; /* at most WEIR_CUDA_MAX_ARGUMENTS */
+  /* What it reads and writes, every byte once; 0 if that is not known. */
+  int64_t bytes;
 } weir_cuda_launch;
 
 /// Puts a kernel on the compute stream. Its parameters are the

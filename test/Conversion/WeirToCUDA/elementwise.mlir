@@ -5,8 +5,8 @@
 
 // CHECK: module @weir_kernels
 // CHECK-SAME: weir.device_kernels = ["elementwise_0"]
-// Kernel 0 on 5 blocks of 256 threads, with 2 addresses.
-// CHECK: llvm.mlir.global internal constant @weir_launch_0(dense<[0, 5, 1, 1, 256, 1, 1, 0, 2]>
+// Kernel 0 on 5 blocks of 256 threads, with 2 addresses, moves 2 x 20000 bytes.
+// CHECK: llvm.mlir.global internal constant @weir_launch_0(dense<[0, 5, 1, 1, 256, 1, 1, 0, 2, 40000]>
 // CHECK: gpu.module @weir_device [#nvvm.target<chip = "sm_90a", features = "+ptx88">]
 // CHECK: gpu.func @elementwise_0(%[[X:.*]]: !llvm.ptr, %[[Y:.*]]: !llvm.ptr) kernel
 // CHECK-SAME: known_block_size = array<i32: 256, 1, 1>
@@ -42,6 +42,8 @@ weir.pipeline @m stages 1 (%tokens = "tokens" : tensor<5000xf32>) {
 // them.
 
 // CHECK-LABEL: weir.pipeline @rows_of_770
+// Both of 197120 bytes, and the values of the rows once.
+// CHECK: dense<[0, 97, 1, 1, 256, 1, 1, 0, 3, 394496]>
 // CHECK: gpu.func @elementwise_0
 // CHECK: llvm.load %{{.*}} {alignment = 8 : i64} : !llvm.ptr -> vector<2xf32>
 // CHECK: llvm.load %{{.*}} : !llvm.ptr -> f32

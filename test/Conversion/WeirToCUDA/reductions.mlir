@@ -4,8 +4,8 @@
 // with no memory and no barrier between; the first one adds the initial value.
 
 // CHECK-LABEL: weir.pipeline @rows
-// 64 rows are 8 blocks of 8 warps.
-// CHECK: dense<[0, 8, 1, 1, 256, 1, 1, 0, 2]>
+// 64 rows are 8 blocks of 8 warps; sums that start at zero are not read.
+// CHECK: dense<[0, 8, 1, 1, 256, 1, 1, 0, 2, 196864]>
 // CHECK: gpu.func @rows_0
 // CHECK-NOT: workgroup
 // CHECK: scf.for {{.*}} iter_args(%{{[^,]*}}, %{{[^,]*}}, %{{[^,]*}}, %{{[^,]*}}) -> (f32, f32, f32, f32)
@@ -38,8 +38,8 @@ weir.pipeline @rows stages 1 (%x = "x" : tensor<64x768xf32>) {
 // CHECK-LABEL: weir.pipeline @columns
 // The scratch of 768 x 64 sums, and room to align it.
 // CHECK: workspace = 196864
-// CHECK: dense<[0, 6, 64, 1, 256, 1, 1, 0, 2]>
-// CHECK: dense<[1, 96, 1, 1, 256, 1, 1, 0, 2]>
+// CHECK: dense<[0, 6, 64, 1, 256, 1, 1, 0, 2, 25362432]>
+// CHECK: dense<[1, 96, 1, 1, 256, 1, 1, 0, 2, 199680]>
 // CHECK: gpu.func @columns_0
 // CHECK-SAME: workgroup(%{{.*}} : memref<1024xf32, #gpu.address_space<workgroup>>)
 // CHECK: gpu.block_id y
@@ -69,7 +69,8 @@ weir.pipeline @columns stages 1 (%x = "x" : tensor<8192x768xf32>) {
 // looks at all indices in their order.
 
 // CHECK-LABEL: weir.pipeline @scatter
-// CHECK: dense<[{{[0-9]+}}, 1, 64, 1, 256, 1, 1, 0, 3]>
+// 64 rows of 256 bytes are added to as many.
+// CHECK: dense<[{{[0-9]+}}, 1, 64, 1, 256, 1, 1, 0, 3, 49152]>
 // CHECK: gpu.func @scatter_
 // CHECK: scf.for
 // CHECK: scf.for

@@ -19,4 +19,9 @@ for name in ("play-1f1b", "play-v-half"):
         assert rank["taken_bytes"] >= rank["memory"]["arena_bytes"], rank["memory"]
         passes = [one for one in rank["passes"] if one["pass"] != "update"]
         assert passes and all(one["ratio"] > 0 for one in passes), rank
+bandwidth = results["bandwidth"]
+assert 0 < bandwidth["all_kernels_of_copy"]
+assert abs(sum(one["share"] for one in bandwidth["launches"]) - 1) < 1e-6
+slow = {one["name"] for one in bandwidth["launches"] if one.get("of_copy", 1) < 0.85}
+assert set(bandwidth["below"]) == slow, slow
 assert all(speed["median"] > 0 for speed in results["gpt2"].values())
