@@ -33,8 +33,7 @@ DeviceRank::DeviceRank(int64_t device, int ordinal, RunLoop &loop,
                        RankSetting &setting, StepPlan plan)
     : Rank(device), ordinal(ordinal), plan(std::move(plan)), loop(loop),
       setting(setting),
-      schedule(setting.graphs, device, loop.table.numDevices()),
-      times(loop.table, device) {
+      schedule(setting.graphs, device, loop.table.numDevices()) {
   resources.plan = &this->plan;
 }
 
@@ -68,6 +67,8 @@ Status DeviceRank::prepare() {
                 status.message());
   resources.arena = static_cast<std::byte *>(arena.get());
   inputs.resize(plan.stagingBytes);
+  if (setting.measures)
+    times = PassTimes(loop.table, device);
   loop.keepGradients(*this, resources.arena);
 
   std::span<const weir_action> actions = loop.table.actions(device);

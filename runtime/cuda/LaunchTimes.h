@@ -1,5 +1,4 @@
-//===- LaunchTimes.h - how long kernels take ---------------------*- C++
-//-*-===//
+//===- LaunchTimes.h - how long kernels take --------------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Measurements.h - what a rank measured ---------------------*- C++
-//-*-===//
+//===- Measurements.h - what a rank measured --------------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- PassTimes.h - how long passes take ------------------------*- C++
-//-*-===//
+//===- PassTimes.h - how long passes take -----------------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -37,6 +36,7 @@ struct PassCalls {
 /// only if there is no other: it loads code and sets up libraries.
 class PassTimes {
 public:
+  PassTimes() = default; /* of no passes */
   PassTimes(const Table &table, int64_t device);
 
   /// `action` of the rank; what is no pass does not count.

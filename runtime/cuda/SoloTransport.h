@@ -1,5 +1,4 @@
-//===- SoloTransport.h - a rank without the others ---------------*- C++
-//-*-===//
+//===- SoloTransport.h - a rank without the others --------------*- C++ -*-===//
 //
 // Part of Weir, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
