@@ -347,6 +347,8 @@ Status DeviceRank::run(int64_t step, GraphMode mode,
 Status DeviceRank::callPass(int64_t action) {
   const weir_action &record = loop.table.actions(device)[action];
   context.failure = nullptr;
+  if (context.times)
+    context.times->enterPass(loop.table.string(record.label));
   loop.job->kernels[record.kernel](&context, buffers[action].data());
   if (context.failure)
     return fail(context.failure);

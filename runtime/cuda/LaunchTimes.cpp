@@ -41,6 +41,10 @@ Status LaunchTimes::before(cudaStream_t stream, size_t launch) {
       status = makeEvent(added.end, /*timed=*/true);
   }
   timed[used].launch = launch;
+  if (launch != noLaunch)
+    if (std::vector<std::string> &passes = calls[launch].passes;
+        std::ranges::find(passes, pass) == passes.end())
+      passes.push_back(pass);
   if (!status.failed())
     status = check(cudaEventRecord(timed[used].begin.get(), stream),
                    "cudaEventRecord");
@@ -61,7 +65,7 @@ Status LaunchTimes::beforeKernel(cudaStream_t stream,
                          sizeof(launch));
     number->second = known.try_emplace(contents, calls.size()).first->second;
     if (number->second == calls.size())
-      calls.push_back({name, false, launch.bytes, 0, 0, {}});
+      calls.push_back({name, false, {}, launch.bytes, 0, 0, {}});
   }
   return before(stream, number->second);
 }
@@ -75,7 +79,7 @@ Status LaunchTimes::beforeProduct(cudaStream_t stream,
     number->second = known.try_emplace(contents, calls.size()).first->second;
     if (number->second == calls.size())
       calls.push_back(
-          {describe(product), true, 0, flopsOf(product.product), 0, {}});
+          {describe(product), true, {}, 0, flopsOf(product.product), 0, {}});
   }
   return before(stream, number->second);
 }

@@ -23,6 +23,7 @@ namespace weir::runtime::cuda {
 struct LaunchCalls {
   std::string name;
   bool isProduct;
+  std::vector<std::string> passes = {}; /* that launch it: "F s3" */
   /// Of one: bytes that a kernel reads and writes, every one once (0: not
   /// known); operations of a product.
   int64_t bytes = 0, flops = 0;
@@ -47,6 +48,8 @@ struct CopySpeed {
 /// step 1 counts only if there is no other.
 class LaunchTimes {
 public:
+  /// What is launched from here on belongs to this pass.
+  void enterPass(const char *name) { pass = name; }
   /// Around a launch or a product; on the rank's own thread. The descriptor
   /// tells equal ones.
   Status beforeKernel(cudaStream_t stream, const weir_cuda_launch &launch,
@@ -82,6 +85,7 @@ private:
   std::map<const void *, size_t> numbers;
   std::vector<Timed> timed; /* of this step, up to `used` */
   size_t used = 0;
+  const char *pass = "";
   std::vector<double> empty;
   CopySpeed copySpeed;
 };

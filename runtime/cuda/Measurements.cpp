@@ -133,10 +133,14 @@ static std::string passJson(const PassCalls &pass) {
 }
 
 static std::string launchJson(const LaunchCalls &launch) {
+  std::string passes;
+  for (const std::string &pass : launch.passes)
+    passes += (passes.empty() ? "" : ",") + jsonString(pass);
   std::string text =
       "{\"name\":" + jsonString(launch.name) +
       ",\"kind\":" + (launch.isProduct ? "\"product\"" : "\"kernel\"") +
-      ",\"calls_per_step\":" + std::to_string(launch.callsPerStep) +
+      ",\"passes\":[" + passes +
+      "],\"calls_per_step\":" + std::to_string(launch.callsPerStep) +
       ",\"median_seconds\":" + jsonNumber(median(launch.seconds));
   if (launch.bytes > 0)
     text += ",\"bytes\":" + std::to_string(launch.bytes);

@@ -14,6 +14,7 @@ launches = rank["launches"]
 for one in launches:
     assert one["calls_per_step"] > 0 and one["median_seconds"] > 0, one
     assert one.get("flops" if one["kind"] == "product" else "bytes", 0) > 0, one
+    assert one["passes"] and set(one["passes"]) <= {p["name"] for p in rank["passes"]}, one
 assert {one["kind"] for one in launches} == {"kernel", "product"}
 times = [one["calls_per_step"] * one["median_seconds"] for one in launches]
 assert times == sorted(times, reverse=True), times
