@@ -33,6 +33,32 @@ std::optional<ResidentKind> PassBuffer::getResidentKind() const {
   }
 }
 
+bool PassBuffer::isWritten(StagePassOpInterface pass) const {
+  const bool isUpdate = isa<UpdateOp>(pass.getOperation());
+  switch (kind) {
+  case Kind::Operand:
+  case Kind::LearningRate:
+  case Kind::Step:
+    return false;
+  case Kind::Parameter:
+    return isUpdate;
+  case Kind::Gradient:
+  case Kind::Count:
+    return !isUpdate;
+  case Kind::Result:
+  case Kind::State:
+  case Kind::Loss:
+  case Kind::Workspace:
+    return true;
+  }
+  llvm_unreachable("a kind of buffer");
+}
+
+int64_t PassBuffer::getBytes(StagePassOpInterface pass) const {
+  return kind == Kind::Workspace ? pass.getWorkspaceBytes()
+                                 : getValueBytes(type);
+}
+
 static void addUpdateBuffers(UpdateOp update,
                              SmallVectorImpl<PassBuffer> &buffers) {
   using Kind = PassBuffer::Kind;

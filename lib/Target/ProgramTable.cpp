@@ -53,13 +53,14 @@ private:
 
   SmallVector<char> strings;
   llvm::StringMap<int64_t> stringOffsets;
-  SmallVector<int64_t> dims, buffers;
+  SmallVector<int64_t> dims;
   SmallVector<weir_kernel_record> kernels;
   SmallVector<weir_input> inputs;
   SmallVector<weir_variable> variables;
   SmallVector<weir_device> devices;
   SmallVector<weir_resident> residents;
   SmallVector<weir_action> actions;
+  SmallVector<weir_buffer> buffers;
   llvm::StringMap<int64_t> kernelNumbers, variableNumbers, inputNumbers;
   SmallVector<std::string> kernelOrder;
   int64_t lossDevice = 0;
@@ -167,47 +168,46 @@ LogicalResult TableBuilder::addPass(RunOp run, StagePassOpInterface pass,
     return failure();
   bool isUpdate = run.getVariable().has_value();
   int64_t first = buffers.size();
-  auto add = [&](std::optional<int64_t> offset) -> LogicalResult {
-    if (!offset)
-      return run.emitOpError("has a buffer without an offset; run "
-                             "weir-plan-memory first");
-    buffers.push_back(*offset);
-    return success();
+  auto getPlanned = [&](std::optional<int64_t> offset) -> FailureOr<int64_t> {
+    if (offset)
+      return *offset;
+    return run.emitOpError("has a buffer without an offset; run "
+                           "weir-plan-memory first");
   };
-  auto addResident = [&](const PassBuffer &buffer) -> LogicalResult {
+  auto getResidentOffset = [&](const PassBuffer &buffer) -> FailureOr<int64_t> {
     ResidentKind kind = *buffer.getResidentKind();
     auto it = residentOffsets.find({kind, buffer.variable, buffer.index});
-    if (it == residentOffsets.end())
-      return run.emitOpError("needs a resident ")
-             << stringifyResidentKind(kind) << " @" << buffer.variable;
-    return add(it->second);
+    if (it != residentOffsets.end())
+      return it->second;
+    return run.emitOpError("needs a resident ")
+           << stringifyResidentKind(kind) << " @" << buffer.variable;
   };
-  for (const PassBuffer &buffer : getPassBuffers(pass)) {
-    LogicalResult added = success();
+  auto getBufferOffset = [&](const PassBuffer &buffer) -> FailureOr<int64_t> {
     switch (buffer.kind) {
     case PassBuffer::Kind::Operand:
-      added = add(getOffset(localOf(pass->getOperand(buffer.index))));
-      break;
+      return getPlanned(getOffset(localOf(pass->getOperand(buffer.index))));
     case PassBuffer::Kind::Result:
-      added = add(getOffset(localOf(pass->getResult(buffer.index))));
-      break;
+      return getPlanned(getOffset(localOf(pass->getResult(buffer.index))));
     case PassBuffer::Kind::Workspace:
-      added = add(run.getScratch());
-      break;
+      return getPlanned(run.getScratch());
     // Another device may have gathered these for an update.
     case PassBuffer::Kind::Gradient:
-      added = isUpdate ? add(getOffset(run.getInputs()[buffer.index]))
-                       : addResident(buffer);
-      break;
+      return isUpdate ? getPlanned(getOffset(run.getInputs()[buffer.index]))
+                      : getResidentOffset(buffer);
     case PassBuffer::Kind::Count:
-      added = isUpdate ? add(getOffset(run.getInputs().back()))
-                       : addResident(buffer);
-      break;
+      return isUpdate ? getPlanned(getOffset(run.getInputs().back()))
+                      : getResidentOffset(buffer);
     default:
-      added = addResident(buffer);
+      return getResidentOffset(buffer);
     }
-    if (failed(added))
+  };
+  for (const PassBuffer &buffer : getPassBuffers(pass)) {
+    FailureOr<int64_t> offset = getBufferOffset(buffer);
+    if (failed(offset))
       return failure();
+    buffers.push_back(
+        {*offset, buffer.getBytes(pass),
+         buffer.isWritten(pass) ? WEIR_ACCESS_WRITE : WEIR_ACCESS_READ});
   }
 
   weir_action action;
@@ -392,7 +392,7 @@ FailureOr<ProgramTable> TableBuilder::build() {
   header.devices = append(ArrayRef<weir_device>(devices), table.bytes);
   header.residents = append(ArrayRef<weir_resident>(residents), table.bytes);
   header.actions = append(ArrayRef<weir_action>(actions), table.bytes);
-  header.buffers = append(ArrayRef<int64_t>(buffers), table.bytes);
+  header.buffers = append(ArrayRef<weir_buffer>(buffers), table.bytes);
   header.total_bytes = table.bytes.size();
   std::memcpy(table.bytes.data(), &header, sizeof header);
   return table;

@@ -59,8 +59,8 @@ std::span<const weir_action> Table::actions(int64_t device) const {
       .subspan(record.first_action, record.num_actions);
 }
 
-std::span<const int64_t> Table::buffers(const weir_action &action) const {
-  return records<int64_t>(header().buffers)
+std::span<const weir_buffer> Table::buffers(const weir_action &action) const {
+  return records<weir_buffer>(header().buffers)
       .subspan(action.first_buffer, action.num_buffers);
 }
 
@@ -185,7 +185,7 @@ private:
   struct Range {
     int64_t begin, end;
     bool overlaps(const Range &other) const {
-      return begin < other.end && other.begin < end;
+      return std::max(begin, other.begin) < std::min(end, other.end);
     }
   };
 
@@ -321,7 +321,7 @@ Status TableVerifier::checkHeader() {
       {"devices", header.devices, sizeof(weir_device)},
       {"residents", header.residents, sizeof(weir_resident)},
       {"actions", header.actions, sizeof(weir_action)},
-      {"buffers", header.buffers, sizeof(int64_t)},
+      {"buffers", header.buffers, sizeof(weir_buffer)},
   };
   for (const auto &[name, section, recordBytes] : sections)
     if (Status status = checkSection(name, section, recordBytes);
@@ -552,13 +552,22 @@ Status TableVerifier::checkActions(int64_t device) {
           action.first_buffer > header.buffers.count ||
           action.num_buffers > header.buffers.count - action.first_buffer)
         return failHere("buffers are outside their section");
-      for (int64_t offset : table.buffers(action)) {
-        if (!inArena(device, offset, 1))
-          return failHere("buffer at ", offset,
+      for (const weir_buffer &buffer : table.buffers(action)) {
+        // A bundle may be empty.
+        if (buffer.bytes < 0 ||
+            !inArena(device, buffer.offset, std::max(buffer.bytes, int64_t(1))))
+          return failHere("buffer at ", buffer.offset,
                           " is outside the arena or not aligned");
+        if (buffer.access != WEIR_ACCESS_READ &&
+            buffer.access != WEIR_ACCESS_WRITE)
+          return failHere("unknown access ", buffer.access);
+        // What is sent may be read meanwhile.
+        Range bytes = {buffer.offset, buffer.offset + buffer.bytes};
+        bool writes = buffer.access == WEIR_ACCESS_WRITE;
         for (const InFlight &other : inFlight)
-          if (other.isReceive && other.range.overlaps({offset, offset + 1}))
-            return failHere("uses the buffer at ", offset,
+          if ((writes || other.isReceive) && other.range.overlaps(bytes))
+            return failHere(writes ? "writes" : "reads", " the buffer at ",
+                            buffer.offset,
                             ", which is in transfer with token ", other.token);
       }
       break;

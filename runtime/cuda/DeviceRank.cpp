@@ -76,8 +76,8 @@ Status DeviceRank::prepare() {
   passGraphs.resize(actions.size());
   for (size_t i = 0; i < actions.size(); ++i)
     if (actions[i].kind == WEIR_ACTION_RUN)
-      for (int64_t offset : loop.table.buffers(actions[i]))
-        buffers[i].push_back(resources.arena + offset);
+      for (const weir_buffer &buffer : loop.table.buffers(actions[i]))
+        buffers[i].push_back(resources.arena + buffer.offset);
   return {};
 }
 
@@ -374,7 +374,8 @@ Status DeviceRank::capturePasses() {
     if (actions[i].kind != WEIR_ACTION_RUN || passGraphs[i])
       continue;
     std::vector<int64_t> key = {actions[i].kernel};
-    std::ranges::copy(loop.table.buffers(actions[i]), std::back_inserter(key));
+    for (const weir_buffer &buffer : loop.table.buffers(actions[i]))
+      key.push_back(buffer.offset);
     GraphExec &graph = distinctPassGraphs[key];
     if (!graph.get())
       if (Status status = capture(

@@ -8,6 +8,7 @@
 #include "PlanRaces.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 using namespace weir::runtime;
@@ -25,8 +26,7 @@ void join(Clock &clock, const Clock &other) {
 
 class RaceCheck {
 public:
-  RaceCheck(const Table &table, std::span<const StepPlan> plans,
-            const AccessMode &mode);
+  RaceCheck(const Table &table, std::span<const StepPlan> plans);
   Status run();
 
 private:
@@ -61,8 +61,7 @@ private:
   bool advance(Status &status);
 
   const Table &table;
-  std::span<const StepPlan> plans;
-  const AccessMode &mode;
+  std::vector<StepPlan> plans; /* of two steps */
   std::vector<Line> lines;
   std::vector<size_t> firstLine; /* by device */
   /// By device and operation: clocks of records that have happened, and the
@@ -74,12 +73,24 @@ private:
 
 } // namespace
 
-RaceCheck::RaceCheck(const Table &table, std::span<const StepPlan> plans,
-                     const AccessMode &mode)
-    : table(table), plans(plans), mode(mode), recorded(plans.size()),
-      recordOf(plans.size()), touches(plans.size()) {
-  for (size_t device = 0; device < plans.size(); ++device) {
-    const StepPlan &plan = plans[device];
+/// A plan twice, the second time behind the end of the compute stream.
+static StepPlan twoStepsOf(const StepPlan &plan) {
+  StepPlan both = plan;
+  auto addOnEnd = [&](PlanKind kind, int64_t stream) {
+    both.operations.push_back({kind, stream, /*action=*/-1, plan.numEvents});
+  };
+  addOnEnd(PlanKind::Record, 0);
+  for (int64_t stream = 1; stream < plan.numStreams; ++stream)
+    addOnEnd(PlanKind::Wait, stream);
+  std::ranges::copy(plan.operations, std::back_inserter(both.operations));
+  return both;
+}
+
+RaceCheck::RaceCheck(const Table &table, std::span<const StepPlan> stepPlans)
+    : table(table), recorded(stepPlans.size()), recordOf(stepPlans.size()),
+      touches(stepPlans.size()) {
+  for (size_t device = 0; device < stepPlans.size(); ++device) {
+    const StepPlan &plan = plans.emplace_back(twoStepsOf(stepPlans[device]));
     firstLine.push_back(lines.size());
     lines.resize(lines.size() + plan.numStreams);
     std::map<int64_t, size_t> lastRecord; /* by event */
@@ -130,23 +141,20 @@ Status RaceCheck::touch(size_t index) {
   const StepPlan &plan = plans[line.device];
   const size_t number = line.operations[line.next];
   std::vector<PlanAccess> accesses = plan.accesses(table, at(line));
-  for (size_t i = 0; i < accesses.size(); ++i) {
-    if (accesses[i].mode == PlanAccess::Unknown && mode)
-      accesses[i].mode = mode(line.device, at(line).action, i);
+  for (const PlanAccess &access : accesses)
     for (const Touch &other : touches[line.device]) {
       bool isOrdered = line.clock[other.line] >= other.time;
-      bool overlaps = accesses[i].begin < other.access.end &&
-                      other.access.begin < accesses[i].end;
-      bool writes = accesses[i].mode != PlanAccess::Read ||
+      bool overlaps = std::max(access.begin, other.access.begin) <
+                      std::min(access.end, other.access.end);
+      bool writes = access.mode != PlanAccess::Read ||
                     other.access.mode != PlanAccess::Read;
       if (!isOrdered && overlaps && writes)
         return fail("device ", line.device, ": '",
                     plan.describe(table, other.operation), "' and '",
                     plan.describe(table, number),
                     "' touch the same bytes in no order, from ",
-                    std::max(accesses[i].begin, other.access.begin));
+                    std::max(access.begin, other.access.begin));
     }
-  }
   for (const PlanAccess &access : accesses)
     touches[line.device].push_back({access, number, index, line.clock[index]});
   return {};
@@ -210,7 +218,6 @@ Status RaceCheck::run() {
 }
 
 Status weir::runtime::cuda::checkRaces(const Table &table,
-                                       std::span<const StepPlan> plans,
-                                       const AccessMode &mode) {
-  return RaceCheck(table, plans, mode).run();
+                                       std::span<const StepPlan> plans) {
+  return RaceCheck(table, plans).run();
 }

@@ -10,8 +10,17 @@
 // writing, must be ordered by streams, events and transfers. Each stream is a
 // line with a vector clock (Mattern, Virtual time and global states of
 // distributed systems, 1989): a wait takes in the clock that was recorded, and
-// the two ends of a transfer take in each other's, for it is a rendezvous. A
-// step starts and ends with all streams idle, so steps need not be compared.
+// the two ends of a transfer take in each other's, for it is a rendezvous.
+//
+// Two steps in a row are checked: the host starts a step on all streams when the
+// compute stream has come to the end of the one before. That is enough for any
+// number. Let an operation X of step k conflict with an operation Y of step k +
+// n, n > 1. X comes before the Y of step k + 1, which has been checked, and that
+// one before the Y of step k + n, for they are on the same stream.
+//
+// What is found to have no race has none in any run: the order is that of the
+// plans, not of one run of them. So this is also the proof that an operation of
+// an event is redundant: without it, all that conflicts is still in order.
 //
 //===----------------------------------------------------------------------===//
 
@@ -20,21 +29,14 @@
 
 #include "StepPlan.h"
 
-#include <functional>
 #include <span>
 
 namespace weir::runtime::cuda {
 
-/// What a pass does with one of its buffers: buffer `index` of action `action`
-/// of `device`. Unknown counts as a write.
-using AccessMode = std::function<PlanAccess::Mode(
-    int64_t device, int64_t action, size_t index)>;
-
 /// Fails with the first two operations without an order, or if the plans of the
 /// devices, one for each of the table, do not come to their ends. A wait for an
 /// event that no record precedes waits for nothing, as on a device.
-Status checkRaces(const Table &table, std::span<const StepPlan> plans,
-                  const AccessMode &mode = {});
+Status checkRaces(const Table &table, std::span<const StepPlan> plans);
 
 } // namespace weir::runtime::cuda
 

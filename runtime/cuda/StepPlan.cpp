@@ -231,31 +231,6 @@ StepPlan StepPlan::without(size_t operation) const {
 // What operations touch
 //===----------------------------------------------------------------------===//
 
-/// The end of the buffer at `offset` of a pass.
-static int64_t endOfBuffer(const Table &table, int64_t device, int64_t action,
-                           int64_t offset) {
-  for (const weir_resident &resident : table.residents(device))
-    if (resident.offset <= offset && offset < resident.offset + resident.bytes)
-      return resident.offset + resident.bytes;
-  std::span<const weir_action> actions = table.actions(device);
-  auto covers = [&](const weir_action &other) {
-    bool hasRange = isStart(other) || other.kind == WEIR_ACTION_LOAD ||
-                    other.kind == WEIR_ACTION_RELEASE;
-    return hasRange && other.offset <= offset &&
-           offset < other.offset + other.bytes;
-  };
-  auto next = std::find_if(actions.begin() + action, actions.end(), covers);
-  if (next != actions.end())
-    return next->offset + next->bytes;
-  int64_t end = table.devices()[device].arena_bytes;
-  for (const weir_action &other : actions)
-    if (other.kind == WEIR_ACTION_RUN)
-      for (int64_t used : table.buffers(other))
-        if (used > offset)
-          end = std::min(end, used);
-  return end;
-}
-
 std::vector<PlanAccess>
 StepPlan::accesses(const Table &table, const PlanOperation &operation) const {
   int64_t begin = operation.offset, end = operation.offset + operation.bytes;
@@ -271,10 +246,11 @@ StepPlan::accesses(const Table &table, const PlanOperation &operation) const {
   case PlanKind::Run: {
     std::vector<PlanAccess> accesses;
     const weir_action &action = table.actions(device)[operation.action];
-    for (int64_t offset : table.buffers(action))
-      accesses.push_back({offset,
-                          endOfBuffer(table, device, operation.action, offset),
-                          PlanAccess::Unknown});
+    for (const weir_buffer &buffer : table.buffers(action))
+      accesses.push_back({buffer.offset, buffer.offset + buffer.bytes,
+                          buffer.access == WEIR_ACCESS_READ
+                              ? PlanAccess::Read
+                              : PlanAccess::Write});
     return accesses;
   }
   case PlanKind::Record:

@@ -86,12 +86,7 @@ struct PlanOperation {
 /// Bytes [begin, end) of the arena that an operation touches.
 struct PlanAccess {
   int64_t begin, end;
-  enum Mode {
-    Read,
-    Write,
-    /// The table does not say what a pass does with a buffer.
-    Unknown,
-  } mode;
+  enum Mode { Read, Write } mode;
 };
 
 struct StepPlanOptions {
@@ -138,10 +133,7 @@ public:
   /// The plan without one Record or Wait.
   StepPlan without(size_t operation) const;
 
-  /// What an operation reads and writes. The size of a pass's buffer is that of
-  /// the resident or of the value that lies there: up to the end of the next
-  /// release, load or transfer that covers it; failing these, up to the next
-  /// offset that the device uses.
+  /// What an operation reads and writes.
   std::vector<PlanAccess> accesses(const Table &table,
                                    const PlanOperation &operation) const;
 

@@ -158,8 +158,8 @@ void HostRank::resolveActions() {
       operation.kernel = loop.job->kernels[action.kernel];
       operation.buffers = addresses.data() + addresses.size();
       operation.numBuffers = action.num_buffers;
-      for (int64_t offset : loop.table.buffers(action))
-        addresses.push_back(arena.at(offset));
+      for (const weir_buffer &buffer : loop.table.buffers(action))
+        addresses.push_back(arena.at(buffer.offset));
       break;
     case WEIR_ACTION_LOAD:
       operation.input = action.input;

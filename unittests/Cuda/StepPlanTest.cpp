@@ -170,14 +170,14 @@ TEST(StepPlanTest, SaysWhatOperationsTouch) {
   auto first = [&](PlanKind kind) {
     return *std::ranges::find(plan.operations, kind, &PlanOperation::kind);
   };
-  // tokens, embedding, x: their ends are those of a load, a resident and a
-  // send.
+  // tokens, embedding, x
   std::vector<PlanAccess> pass = plan.accesses(table, first(PlanKind::Run));
   ASSERT_EQ(pass.size(), 3u);
   EXPECT_EQ(pass[0].end - pass[0].begin, Bigram::inputBytes);
   EXPECT_EQ(pass[1].end - pass[1].begin, Bigram::vocab * Bigram::width * 4);
   EXPECT_EQ(pass[2].end - pass[2].begin, Bigram::xBytes);
-  EXPECT_EQ(pass[2].mode, PlanAccess::Unknown);
+  EXPECT_EQ(pass[1].mode, PlanAccess::Read);
+  EXPECT_EQ(pass[2].mode, PlanAccess::Write);
   std::vector<PlanAccess> send = plan.accesses(table, first(PlanKind::Send));
   ASSERT_EQ(send.size(), 1u);
   EXPECT_EQ(send[0].begin, pass[2].begin);

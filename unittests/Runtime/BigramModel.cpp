@@ -159,13 +159,13 @@ struct Parts {
                                   WEIR_INIT_NORMAL, 0.1);
     head =
         table.addVariable("head", {B::width, B::vocab}, WEIR_INIT_NORMAL, 0.1);
-    f0 = table.addKernel("forward0", forward0);
-    f1 = table.addKernel("forward1", forward1);
-    b1 = table.addKernel("backward_input1", backwardInput1);
-    w1 = table.addKernel("backward_weight1", backwardWeight1);
-    w0 = table.addKernel("backward_weight0", backwardWeight0);
-    u0 = table.addKernel("update0", update0);
-    u1 = table.addKernel("update1", update1);
+    f0 = table.addKernel("forward0", forward0, "rrw");
+    f1 = table.addKernel("forward1", forward1, "rrrwww");
+    b1 = table.addKernel("backward_input1", backwardInput1, "rrw");
+    w1 = table.addKernel("backward_weight1", backwardWeight1, "rrw");
+    w0 = table.addKernel("backward_weight0", backwardWeight0, "rrw");
+    u0 = table.addKernel("update0", update0, "wwrr");
+    u1 = table.addKernel("update1", update1, "wwrrr");
     int64_t first = 0, last = numDevices - 1;
     const int64_t bytes = B::vocab * B::width * 4;
     embeddingAt =

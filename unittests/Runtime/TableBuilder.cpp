@@ -7,14 +7,25 @@
 
 #include "TableBuilder.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 using namespace weir::runtime::testing;
 
 int64_t TableBuilder::Device::allocate(int64_t bytes) {
   int64_t offset = arenaBytes;
+  allocated[offset] = bytes;
   arenaBytes += (bytes + WEIR_ALIGNMENT - 1) / WEIR_ALIGNMENT * WEIR_ALIGNMENT;
   return offset;
+}
+
+int64_t TableBuilder::Device::bytesAt(int64_t offset) const {
+  auto after = allocated.upper_bound(offset);
+  if (after == allocated.begin())
+    return 0;
+  auto [begin, bytes] = *std::prev(after);
+  return std::max<int64_t>(begin + bytes - offset, 0);
 }
 
 int64_t TableBuilder::string(const std::string &text) {
@@ -30,7 +41,9 @@ int64_t TableBuilder::addDims(const std::vector<int64_t> &shape) {
   return first;
 }
 
-int64_t TableBuilder::addKernel(const std::string &name, weir_kernel kernel) {
+int64_t TableBuilder::addKernel(const std::string &name, weir_kernel kernel,
+                                const std::string &kernelAccesses) {
+  accesses.push_back(kernelAccesses);
   kernelRecords.push_back({string(name), 0});
   kernels.push_back(kernel);
   return kernels.size() - 1;
@@ -77,7 +90,12 @@ void TableBuilder::run(int64_t device, int64_t kernel, int64_t pass,
   action.label = string(label);
   action.first_buffer = buffers.size();
   action.num_buffers = offsets.size();
-  buffers.insert(buffers.end(), offsets.begin(), offsets.end());
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    const std::string &known = accesses[kernel];
+    bool isRead = i < known.size() && known[i] == 'r';
+    buffers.push_back({offsets[i], devices[device].bytesAt(offsets[i]),
+                       isRead ? WEIR_ACCESS_READ : WEIR_ACCESS_WRITE});
+  }
   devices[device].actions.push_back(action);
 }
 

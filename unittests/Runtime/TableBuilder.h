@@ -26,16 +26,22 @@ public:
     int64_t arenaBytes = 0;
     int64_t nextToken = 0;
     std::vector<weir_resident> residents;
+    std::map<int64_t, int64_t> allocated; /* offsets to bytes */
     std::vector<weir_action> actions;
 
     /// Takes aligned bytes from the arena; returns their offset.
     int64_t allocate(int64_t bytes);
+    /// Bytes from an offset to the end of what was allocated there.
+    int64_t bytesAt(int64_t offset) const;
   };
 
   explicit TableBuilder(int64_t numDevices) : devices(numDevices) {}
 
   int64_t string(const std::string &text);
-  int64_t addKernel(const std::string &name, weir_kernel kernel);
+  /// A kernel that only reads some of its buffers: entry i of `accesses` is 'r'
+  /// for those; it writes the others.
+  int64_t addKernel(const std::string &name, weir_kernel kernel,
+                    const std::string &accesses = "");
   int64_t addInput(const std::string &name, std::vector<int64_t> shape);
   int64_t addVariable(const std::string &name, std::vector<int64_t> shape,
                       int64_t initKind, double initValue);
@@ -65,6 +71,7 @@ public:
   std::vector<weir_kernel> kernels;
   std::vector<weir_input> inputs;
   std::vector<weir_variable> variables;
+  std::vector<weir_buffer> buffers;
 
 private:
   int64_t transferStart(int64_t kind, int64_t device, int64_t peer,
@@ -76,7 +83,7 @@ private:
   std::map<std::string, int64_t> stringOffsets = {{"", 0}};
   std::vector<int64_t> dims;
   std::vector<weir_kernel_record> kernelRecords;
-  std::vector<int64_t> buffers;
+  std::vector<std::string> accesses; /* by kernel */
 };
 
 } // namespace weir::runtime::testing

@@ -65,7 +65,7 @@ TEST(TableTest, RefusesWhatIsNoTable) {
   EXPECT_REFUSED(bytes, "bytes, but there are");
   bytes = Bigram::onOneDevice().build();
   bytes[8] = std::byte(WEIR_TABLE_VERSION + 1);
-  EXPECT_REFUSED(bytes, "version 3, but this runtime reads version 2");
+  EXPECT_REFUSED(bytes, "version 4, but this runtime reads version 3");
 }
 
 TEST(TableTest, RefusesBadRecords) {
@@ -133,6 +133,16 @@ TEST(TableTest, RefusesBadActions) {
   run->first_buffer = INT64_MAX;
   EXPECT_REFUSED(table, "buffers are outside their section");
 
+  // The length of a buffer counts, and what a kernel does with it.
+  table = Bigram::onOneDevice();
+  table.buffers[0].bytes = table.devices[0].arenaBytes + 1;
+  EXPECT_REFUSED(table, "is outside the arena");
+  table.buffers[0].bytes = -1;
+  EXPECT_REFUSED(table, "is outside the arena");
+  table = Bigram::onOneDevice();
+  table.buffers[0].access = 2;
+  EXPECT_REFUSED(table, "unknown access 2");
+
   table = Bigram::onOneDevice();
   weir_action *load =
       &table.devices[0].actions[nth(table.devices[0], WEIR_ACTION_LOAD, 0)];
@@ -167,6 +177,14 @@ TEST(TableTest, RefusesBadTransfers) {
   wait = nth(table.devices[1], WEIR_ACTION_WAIT, 0);
   std::swap((*actions)[wait], (*actions)[wait + 2]);
   EXPECT_REFUSED(table, "which is in transfer with token 0");
+
+  // A pass writes bytes that are being sent.
+  table = Bigram::onTwoDevices();
+  actions = &table.devices[0].actions;
+  size_t start = nth(table.devices[0], WEIR_ACTION_SEND_START, 0);
+  size_t pass = nth(table.devices[0], WEIR_ACTION_RUN, 0);
+  actions->insert(actions->begin() + start + 1, (*actions)[pass]);
+  EXPECT_REFUSED(table, "writes the buffer at");
 
   // A message of another size, and one of another number.
   table = Bigram::onTwoDevices();

@@ -37,6 +37,10 @@ struct PassBuffer {
   mlir::StringRef variable; ///< for Parameter, Gradient, State
   mlir::Type type;          ///< tensor or bundle; null for Workspace
 
+  /// Whether `pass`, whose buffer it is, writes it.
+  bool isWritten(StagePassOpInterface pass) const;
+  /// Its size; `pass` is asked for the workspace.
+  int64_t getBytes(StagePassOpInterface pass) const;
   /// The kind of resident that the buffer is; nothing for operands, results and
   /// workspace.
   std::optional<ResidentKind> getResidentKind() const;

@@ -77,7 +77,7 @@ void weir_host_product(weir_context *context, const weir_product *product,
 //===----------------------------------------------------------------------===//
 
 #define WEIR_TABLE_MAGIC INT64_C(0x31454c4241544957) /* "WITABLE1" */
-#define WEIR_TABLE_VERSION 2
+#define WEIR_TABLE_VERSION 3
 
 enum weir_element_type {
   WEIR_F32 = 0,
@@ -114,7 +114,7 @@ typedef struct weir_table_header {
   weir_section devices;   /* weir_device, num_devices of them */
   weir_section residents; /* weir_resident */
   weir_section actions;   /* weir_action */
-  weir_section buffers;   /* int64_t: arena offsets */
+  weir_section buffers;   /* weir_buffer */
 } weir_table_header;
 
 /// A compiled pass by name; its address is entry `i` of weir_module.kernels.
@@ -226,6 +226,20 @@ typedef struct weir_action {
   int64_t offset;  /* LOAD, SEND_START, RECV_START, RELEASE */
   int64_t bytes;   /* likewise */
 } weir_action;
+
+enum weir_access {
+  WEIR_ACCESS_READ = 0,
+  /// Writes it, and may read it too.
+  WEIR_ACCESS_WRITE = 1,
+};
+
+/// A buffer that a RUN action hands to its kernel: `bytes` at `offset` of the
+/// arena, and what the kernel does with them.
+typedef struct weir_buffer {
+  int64_t offset;
+  int64_t bytes;
+  int64_t access; /* enum weir_access */
+} weir_buffer;
 
 /// What a compiled executable hands to the runtime.
 typedef struct weir_module {

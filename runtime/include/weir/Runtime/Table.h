@@ -55,8 +55,8 @@ public:
   std::span<const weir_resident> residents(int64_t device) const;
   std::span<const weir_action> actions(int64_t device) const;
 
-  /// Arena offsets of the buffers of a RUN action.
-  std::span<const int64_t> buffers(const weir_action &action) const;
+  /// The buffers of a RUN action.
+  std::span<const weir_buffer> buffers(const weir_action &action) const;
 
   const char *string(int64_t offset) const;
   std::span<const int64_t> shape(const weir_input &input) const {
