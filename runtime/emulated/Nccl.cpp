@@ -247,7 +247,10 @@ static ncclResult_t inBackground(const CommunicatorPtr &communicator,
     if (communicator->state == ncclSuccess)
       communicator->state = ncclInProgress;
   }
-  runOnThread(std::move(work));
+  runOnThread([host = hostClock(), work = std::move(work)] {
+    actForHost(host);
+    work();
+  });
   if (group.depth > 0) {
     group.inProgress.push_back(communicator);
     return ncclSuccess;

@@ -184,26 +184,44 @@ void weir::emulated::forgetAccesses(const void *address, size_t bytes) {
   ranges.erase(ranges.lower_bound(begin), ranges.lower_bound(begin + bytes));
 }
 
-static std::mutex &hostMutex() {
-  static auto &mutex = *new std::mutex;
-  return mutex;
+namespace {
+
+/// What calls that wait have told to any thread of the host.
+struct ToldToAny {
+  std::mutex mutex;
+  Clock clock;
+};
+
+} // namespace
+
+static ToldToAny &toldToAny() {
+  static auto &told = *new ToldToAny;
+  return told;
 }
 
-static Clock &knownToHost() {
-  static auto &clock = *new Clock;
+/// What the calling thread knows. A new one knows all, like the one that made
+/// it.
+static Clock &knownToThread() {
+  static thread_local Clock clock = [] {
+    std::lock_guard lock(toldToAny().mutex);
+    return toldToAny().clock;
+  }();
   return clock;
 }
 
 Clock weir::emulated::hostClock() {
-  if (!settings().checkRaces)
-    return {};
-  std::lock_guard lock(hostMutex());
-  return knownToHost();
+  return settings().checkRaces ? knownToThread() : Clock();
+}
+
+void weir::emulated::actForHost(const Clock &clock) {
+  if (settings().checkRaces)
+    knownToThread() = clock;
 }
 
 void weir::emulated::tellHost(const Clock &clock) {
   if (!settings().checkRaces)
     return;
-  std::lock_guard lock(hostMutex());
-  knownToHost().join(clock);
+  knownToThread().join(clock);
+  std::lock_guard lock(toldToAny().mutex);
+  toldToAny().clock.join(clock);
 }

@@ -71,9 +71,14 @@ void checkAccesses(Line &line, const std::string &name,
 /// Forgets what touched freed memory.
 void forgetAccesses(const void *address, size_t bytes);
 
-/// What calls that wait have told the threads of the host, all together.
+/// What calls that wait have told the calling thread of the host; and tell it.
+/// That threads wait for each other is not seen.
 Clock hostClock();
 void tellHost(const Clock &clock);
+
+/// Lets the calling thread, which works for another one, know what that one
+/// knows and nothing else.
+void actForHost(const Clock &clock);
 
 } // namespace weir::emulated
 
