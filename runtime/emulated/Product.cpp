@@ -237,8 +237,9 @@ struct Product {
 
 } // namespace
 
-/// The bytes of workspace that the algorithm needs, so that those who forget it
-/// notice.
+/// The bytes of workspace that the algorithm needs at least, so that those who
+/// forget it notice. It takes all that it may have, as real ones do, so that
+/// races for any byte of it are seen.
 static const size_t workspaceNeeded = 1024;
 
 static bool isKnown(uint64_t epilogue) {
@@ -340,7 +341,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
     return status;
   uint64_t most = preference->data[CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES];
   results[0] = {};
-  results[0].workspaceSize = most >= workspaceNeeded ? workspaceNeeded : 0;
+  results[0].workspaceSize = most >= workspaceNeeded ? most : 0;
   results[0].algo.data[0] = results[0].workspaceSize;
   results[0].algo.data[1] = 1;
   results[0].wavesCount = 1;
