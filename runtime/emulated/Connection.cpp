@@ -81,12 +81,13 @@ bool Connection::receive(void *data, size_t bytes, const Alarm &alarm) const {
   return moveAll({this, false, static_cast<char *>(data), bytes}, alarm);
 }
 
-/// Empty if the path is too long.
+/// A name that is in no directory, so that nothing is left of it by processes
+/// that are killed. Empty if it is too long.
 static sockaddr_un addressOf(const std::string &path) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   if (path.size() < sizeof(address.sun_path))
-    memcpy(address.sun_path, path.c_str(), path.size());
+    memcpy(address.sun_path + 1, path.c_str(), path.size());
   return address;
 }
 

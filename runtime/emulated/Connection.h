@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Sockets of the Unix domain in a directory that all ranks of a communicator
-// know, between threads as between processes.
+// Sockets of the Unix domain with names that all ranks of a communicator know,
+// between threads as between processes.
 //
 //===----------------------------------------------------------------------===//
 

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A communicator's ranks find each other by the directory that the unique id
-// names: rank r listens at <directory>/<communicator>.<r>. Rank 0 collects what
+// A communicator's ranks find each other by the name that is the unique
+// id: rank r listens at <id>/<communicator>.<r>. Rank 0 collects what
 // all must know. A transfer has a connection per sender and receiver, made for
 // the first one:
 //
@@ -34,6 +34,7 @@
 #include <cstring>
 #include <map>
 #include <nccl.h>
+#include <random>
 #include <set>
 #include <tuple>
 #include <unistd.h>
@@ -58,7 +59,7 @@ struct Hello {
 };
 
 struct Communicator {
-  std::string directory, name;
+  std::string id, name;
   int ranks, rank;
   Device &device;
   bool blocking;
@@ -83,18 +84,12 @@ struct Communicator {
   uint64_t capture = 0;
   cudaGraphNode_t lastNode = nullptr;
 
-  Communicator(std::string directory, std::string name, int ranks, int rank,
+  Communicator(std::string id, std::string name, int ranks, int rank,
                Device &device, bool blocking)
-      : directory(std::move(directory)), name(std::move(name)), ranks(ranks),
-        rank(rank), device(device), blocking(blocking) {}
+      : id(std::move(id)), name(std::move(name)), ranks(ranks), rank(rank),
+        device(device), blocking(blocking) {}
   std::string pathOf(int other) const {
-    return directory + "/" + name + "." + std::to_string(other);
-  }
-  /// Nobody connects any more.
-  void removePath() const {
-    unlink(pathOf(rank).c_str());
-    // Goes with the last socket.
-    rmdir(directory.c_str());
+    return id + "/" + name + "." + std::to_string(other);
   }
   void setState(ncclResult_t result, const std::string &why = {});
   ncclResult_t getState();
@@ -278,7 +273,6 @@ static ncclResult_t callError(ncclComm_t comm) {
 /// returns when none is left.
 static void endTransfers(Communicator &communicator) {
   communicator.aborted.set();
-  communicator.removePath();
   std::unique_lock lock(communicator.mutex);
   for (auto *connections :
        {&communicator.outgoing, &communicator.incoming, &communicator.control})
@@ -294,16 +288,11 @@ ncclResult_t ncclGetVersion(int *version) {
 }
 
 ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
-  const char *parent = getenv("TMPDIR");
-  // The address of a socket has 107 characters.
-  if (!parent || strlen(parent) > 60)
-    parent = "/tmp";
-  std::string directory = std::string(parent) + "/weir-nccl-XXXXXX";
-  if (!mkdtemp(directory.data()))
-    return fail(ncclSystemError,
-                "cannot make a directory in " + std::string(parent));
+  std::random_device random;
+  std::string group =
+      "weir-nccl-" + std::to_string(random()) + "-" + std::to_string(random());
   *id = {};
-  memcpy(id->internal, directory.c_str(), directory.size());
+  memcpy(id->internal, group.c_str(), group.size());
   return ncclSuccess;
 }
 
@@ -368,7 +357,7 @@ static std::vector<Choice> exchangeChoices(Communicator &communicator,
   return all;
 }
 
-/// A short name that no other communicator of the directory has.
+/// A short name that no other communicator of the id has.
 static std::string childName(const Communicator &parent, int split,
                              int32_t color) {
   std::string path =
@@ -399,8 +388,8 @@ static ncclResult_t split(Communicator &parent, int number, Choice own,
   while (choices[rank].rank != own.rank)
     ++rank;
   auto child = std::make_shared<Communicator>(
-      parent.directory, childName(parent, number, own.color),
-      int(choices.size()), rank, parent.device, blocking);
+      parent.id, childName(parent, number, own.color), int(choices.size()),
+      rank, parent.device, blocking);
   ncclResult_t result = start(child);
   if (result != ncclSuccess) {
     endTransfers(*child);
